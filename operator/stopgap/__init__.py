@@ -1,0 +1,1 @@
+"""Stopgap: a Kubernetes operator that stops the bleeding first."""

@@ -1,0 +1,75 @@
+"""`stopgap run | generate`, also as `python -m stopgap`."""
+
+import argparse
+import asyncio
+import logging
+import sys
+from pathlib import Path
+
+
+def main() -> int:
+    """Read the arguments and do what they say. Returns the exit status."""
+    arguments = _parser().parse_args()
+    command = {"run": _run, "generate": _generate}[arguments.command]
+    return command(arguments)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="stopgap", description="Stops the bleeding first: undoes a bad release once, and proves that it helped."
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    run = commands.add_parser("run", help="run the operator against the cluster of KUBECONFIG, or of the pod it runs in")
+    run.add_argument("-n", "--namespace", action="append", default=[], help="watch this namespace only; repeatable (default: all)")
+    run.add_argument("--own-namespace", help="namespace of the Lease and the RemediationConfig (default: stopgap-system)")
+    run.add_argument("--health-port", type=int, help="port of /healthz and /readyz; 0 for none (default: 8080)")
+    run.add_argument("--metrics-port", type=int, help="port of /metrics; 0 for none (default: 9090)")
+    run.add_argument("--no-lease", action="store_true", help="act without holding the Lease (a single copy, for development)")
+    run.add_argument("-v", "--verbose", action="store_true", help="log more")
+    generate = commands.add_parser("generate", help="write crds/, manifests/rbac.yaml and docs/reference/ from the code")
+    generate.add_argument("--check", action="store_true", help="write nothing; fail if something differs")
+    generate.add_argument("--root", type=Path, default=Path.cwd(), help="the checkout (default: here)")
+    return parser
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    # Imported here: `generate` and `--help` need neither Kopf nor a network stack.
+    import gc  # noqa: PLC0415
+    from dataclasses import replace  # noqa: PLC0415
+
+    import kopf  # noqa: PLC0415
+
+    from stopgap import handlers  # noqa: F401, PLC0415 - importing registers them
+    from stopgap.settings import Settings  # noqa: PLC0415
+
+    given = {
+        "namespaces": tuple(arguments.namespace) or None,
+        "own_namespace": arguments.own_namespace,
+        "health_port": arguments.health_port,
+        "metrics_port": arguments.metrics_port,
+        "lease": False if arguments.no_lease else None,
+    }
+    settings = replace(Settings(), **{key: value for key, value in given.items() if value is not None})
+    kopf.configure(verbose=arguments.verbose, log_format=kopf.LogFormat.JSON if not sys.stderr.isatty() else kopf.LogFormat.FULL)
+    logging.getLogger("stopgap").setLevel(logging.DEBUG if arguments.verbose else logging.INFO)
+    gc.freeze()
+    memo = kopf.Memo(settings=settings)
+    where = {"namespaces": list(settings.namespaces)} if settings.namespaces else {"clusterwide": True}
+    asyncio.run(kopf.operator(memo=memo, **where))
+    return 0
+
+
+def _generate(arguments: argparse.Namespace) -> int:
+    from stopgap import codegen  # noqa: PLC0415
+
+    if not arguments.check:
+        for path in codegen.generate(arguments.root):
+            print(f"wrote {path}")  # noqa: T201 - a command that speaks to a person
+        return 0
+    lines = codegen.drift(arguments.root)
+    print("\n".join(lines) or "everything generated is up to date")  # noqa: T201
+    return 1 if lines else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

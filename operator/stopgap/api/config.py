@@ -1,0 +1,56 @@
+"""RemediationConfig: the platform's ceilings and the kill switch."""
+
+from datetime import timedelta
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field, StringConstraints
+
+from stopgap.api.policy import MaxActions, Mode, PauseRequest
+from stopgap.model.base import ApiModel, Column, Kind
+
+NAME = "stopgap"
+
+
+class Budgets(ApiModel):
+    """How many actions at most, at three scopes. Finite, and kept across restarts."""
+
+    per_target: MaxActions = MaxActions(count=3, within=timedelta(hours=1))
+    """On one workload."""
+    per_namespace: MaxActions = MaxActions(count=10, within=timedelta(hours=1))
+    """In one namespace."""
+    cluster: MaxActions = MaxActions(count=30, within=timedelta(hours=1))
+    """Everywhere."""
+
+
+class ConfigSpec(ApiModel):
+    """Ceilings that no policy exceeds."""
+
+    pause_requests: Annotated[
+        tuple[PauseRequest, ...],
+        Field(max_length=16, json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}),
+    ] = ()
+    """The kill switch: while one holds, nothing acts anywhere."""
+    max_mode: Mode = Mode.AUTOMATIC
+    """No policy does more than this."""
+    budgets: Budgets = Budgets()
+    """How many actions at most."""
+    excluded_namespaces: Annotated[tuple[Annotated[str, StringConstraints(min_length=1, max_length=63)], ...], Field(max_length=100)] = (
+        "kube-*",
+        "stopgap-system",
+    )
+    """Namespaces in which nothing acts; a trailing `*` matches any ending."""
+
+
+class RemediationConfig(Kind):
+    """Ceilings for every policy, and the kill switch. One object, named `stopgap`, in the operator's namespace. Absent: the defaults."""
+
+    plural: ClassVar = "remediationconfigs"
+    short: ClassVar = "rcfg"
+    singleton: ClassVar = NAME
+    columns: ClassVar = (
+        Column("MAX-MODE", ".spec.maxMode"),
+        Column("PAUSED-BY", ".spec.pauseRequests[*].name"),
+        Column("AGE", ".metadata.creationTimestamp", "date"),
+    )
+    kind: Literal["RemediationConfig"] = "RemediationConfig"
+    spec: ConfigSpec = ConfigSpec()

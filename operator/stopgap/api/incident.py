@@ -1,0 +1,213 @@
+"""Incident: facts in the spec, the whole story in the status."""
+
+from enum import StrEnum
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field, StringConstraints
+
+from stopgap.api.policy import Severity, Source
+from stopgap.model.base import ApiModel, Column, Digest, Kind, Line, Message, Name, Rule, StepName, Uid, Word
+from stopgap.model.conditions import Conditions
+from stopgap.model.refs import PolicyRef, PolicyUidRef, TargetRef
+from stopgap.model.time import MicroTime, Time
+from stopgap.model.workload import State
+
+CLOSED_LABEL = "stopgap.dev/closed"
+TARGET_UID_LABEL = "stopgap.dev/target-uid"
+
+Count = Annotated[int, Field(ge=0, le=2**53)]
+
+
+class Closing(StrEnum):
+    """How a person closes an incident."""
+
+    RESOLVED = "Resolved"
+    """It is over."""
+    FALSE_ALARM = "FalseAlarm"
+    """There was none."""
+
+
+class Phase(StrEnum):
+    """Where an incident is, derived from its conditions and for people only: no code is driven by it."""
+
+    DETECTED = "Detected"
+    """It was opened; nothing is concluded yet."""
+    TRIAGED = "Triaged"
+    """What is wrong, how bad, and what changed is known; nothing was done."""
+    MITIGATING = "Mitigating"
+    """An action was taken and is being verified."""
+    MITIGATED = "Mitigated"
+    """The bleeding has stopped."""
+    ESCALATED = "Escalated"
+    """Automation has ended; people take over."""
+    RESOLVED = "Resolved"
+    """It is over."""
+    FALSE_ALARM = "FalseAlarm"
+    """A person says there was none."""
+
+
+class IncidentSource(ApiModel):
+    """Where an incident came from."""
+
+    type: Source = Source.MANUAL
+    """Who opened it: a person, Stopgap's own watch, or an alerting system."""
+    name: Annotated[str, StringConstraints(max_length=253)] = ""
+    """Its name there: the trigger, or the alert."""
+    fingerprint: Annotated[str, StringConstraints(max_length=128)] = ""
+    """What makes it the same incident when it is reported again."""
+
+
+class IncidentSpec(ApiModel):
+    """Facts about an incident. Everything but the title is optional."""
+
+    title: Annotated[str, StringConstraints(min_length=1, max_length=256)]
+    """One line that says what is wrong."""
+    description: Annotated[str, StringConstraints(max_length=4096)] = ""
+    """What is known so far."""
+    severity: Severity | None = None
+    """A person's word; it wins over the policy's rules and may change at any time."""
+    target_ref: TargetRef | None = None
+    """The workload that is ill. Without one, this is a record only."""
+    policy_ref: PolicyRef | None = None
+    """The policy that decides; by default the one that matches the target."""
+    started_at: Time | None = None
+    """When the trouble began, as far as it is known."""
+    source: IncidentSource = IncidentSource()
+    """Where it came from."""
+    impact: Annotated[str, StringConstraints(max_length=1024)] = ""
+    """Who is affected, and how."""
+    acknowledged_by: Word | None = None
+    """Who has taken it. Stops no automation."""
+    resolution: Closing | None = None
+    """A person closes it; this is final."""
+
+
+class IncidentFinding(ApiModel):
+    """What one trigger says."""
+
+    trigger: StepName
+    type: Word
+    """The name of the trouble."""
+    state: State
+    """Firing, Quiet or Unknown."""
+    since: Time | None = None
+    message: Message = ""
+
+
+class SuspectedChange(ApiModel):
+    """The change that the trouble began with."""
+
+    revision: Count = 0
+    previous_revision: Count = 0
+    changed_at: Time | None = None
+    images: Annotated[tuple[Annotated[str, StringConstraints(max_length=600)], ...], Field(max_length=20)] = ()
+    """Old and new image of each container that changed."""
+    by: Annotated[str, StringConstraints(max_length=128)] = ""
+    """The field manager that wrote it."""
+    cause: Line = ""
+    """The annotation kubernetes.io/change-cause."""
+
+
+class IncidentRefusal(ApiModel):
+    """One reason that stands against the action."""
+
+    reason: Word
+    message: Message = ""
+    until: Time | None = None
+    """When it ends by itself."""
+
+
+class IncidentDecision(ApiModel):
+    """What would be done now, and what stands against it."""
+
+    step: Annotated[str, StringConstraints(max_length=30)] = ""
+    allowed: bool = False
+    """Whether nothing stands against it."""
+    message: Message = ""
+    refusals: Annotated[tuple[IncidentRefusal, ...], Field(max_length=32)] = ()
+    """All reasons that hold, not only the first."""
+
+
+class IncidentRemediation(ApiModel):
+    """An action of this incident."""
+
+    name: Name
+    step: StepName
+    action: Word
+    state: Word
+
+
+class TimelineEntry(ApiModel):
+    """One line of the story."""
+
+    time: Time
+    type: Word
+    actor: Word = "stopgap"
+    message: Annotated[str, StringConstraints(max_length=512)] = ""
+
+
+class IncidentStatus(ApiModel):
+    """The whole story."""
+
+    phase: Phase | None = None
+    """Derived from the conditions, for people."""
+    severity: Severity | None = None
+    """The severity in force."""
+    policy_ref: PolicyUidRef | None = None
+    """The policy that decided."""
+    started_at: Time | None = None
+    detected_at: Time | None = None
+    acknowledged_at: Time | None = None
+    mitigated_at: Time | None = None
+    quiet_since: MicroTime | None = None
+    """Since when every signal has been quiet; empty while one is not."""
+    resolved_at: Time | None = None
+    duplicate_of: Annotated[str, StringConstraints(max_length=253)] = ""
+    """The incident of the same workload that is handled instead of this one."""
+    target_uid: Uid = ""
+    digest: Digest = ""
+    """Stopgap's digest of the template that was current at onset."""
+    revision: Count = 0
+    """The revision that was current at onset."""
+    findings: Annotated[tuple[IncidentFinding, ...], Field(max_length=16)] = ()
+    suspected_change: SuspectedChange | None = None
+    decision: IncidentDecision | None = None
+    remediations: Annotated[tuple[IncidentRemediation, ...], Field(max_length=20)] = ()
+    timeline: Annotated[tuple[TimelineEntry, ...], Field(max_length=100)] = ()
+    """The first 20 and the last 80 entries."""
+    folded_entries: Count = 0
+    """How many entries between them were left out."""
+    conditions: Annotated[Conditions, Field(max_length=16)] = ()
+
+
+class Incident(Kind):
+    """Something is wrong with a workload: what was seen, what was concluded, what was done or refused and why, and how it ended."""
+
+    plural: ClassVar = "incidents"
+    short: ClassVar = "inc"
+    cel: ClassVar = (
+        Rule(
+            "!has(oldSelf.spec.resolution) || (has(self.spec.resolution) && self.spec.resolution == oldSelf.spec.resolution)",
+            "a resolution is final; open a new Incident",
+        ),
+        Rule(
+            "has(self.spec.targetRef) == has(oldSelf.spec.targetRef) && "
+            "(!has(self.spec.targetRef) || self.spec.targetRef == oldSelf.spec.targetRef)",
+            "the target of an Incident does not change; open another Incident",
+        ),
+    )
+    columns: ClassVar = (
+        Column("SEV", ".status.severity"),
+        Column("PHASE", ".status.phase"),
+        Column("TARGET", ".spec.targetRef.name"),
+        Column("CAUSE", ".status.findings[0].type"),
+        Column("ACTION", ".status.remediations[-1:].state"),
+        Column("WHY", '.status.conditions[?(@.type=="ActionAllowed")].reason'),
+        Column("AGE", ".metadata.creationTimestamp", "date"),
+        Column("POLICY", ".status.policyRef.name", priority=1),
+        Column("REMEDIATION", ".status.remediations[-1:].name", priority=1),
+        Column("MITIGATED", ".status.mitigatedAt", "date", priority=1),
+    )
+    kind: Literal["Incident"] = "Incident"
+    spec: IncidentSpec
+    status: IncidentStatus | None = None

@@ -1,0 +1,283 @@
+"""RemediationPolicy: which workloads, which signals, which steps, under which guards."""
+
+from datetime import timedelta
+from enum import StrEnum
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field, StringConstraints
+
+from stopgap.actions import Rollback
+from stopgap.detectors import CrashLoop, Detector, ImagePull, RolloutStuck, Unavailable
+from stopgap.model.base import ApiModel, Column, Kind, Line, Name, Percent, Rule, StepName, Word
+from stopgap.model.conditions import Conditions
+from stopgap.model.duration import Duration
+from stopgap.model.time import Time
+
+LabelValue = Annotated[str, StringConstraints(max_length=63)]
+Labels = Annotated[dict[str, LabelValue], Field(max_length=16)]
+
+
+class Mode(StrEnum):
+    """How much Stopgap may do by itself."""
+
+    OBSERVE = "Observe"
+    """It says what it would do and touches nothing."""
+    AUTOMATIC = "Automatic"
+    """It acts, within every guard."""
+
+
+class Severity(StrEnum):
+    """How bad it is, P1 worst."""
+
+    P1 = "P1"
+    P2 = "P2"
+    P3 = "P3"
+    P4 = "P4"
+
+
+class Source(StrEnum):
+    """Where an incident came from."""
+
+    WORKLOAD = "Workload"
+    """Stopgap's own watch of the workload."""
+    MANUAL = "Manual"
+    """A person opened it."""
+    ALERT = "Alert"
+    """An alerting system opened it."""
+
+
+class OnFailure(StrEnum):
+    """What follows when a step did not help."""
+
+    ESCALATE = "Escalate"
+    """Stop and call people."""
+
+
+class PauseRequest(ApiModel):
+    """One reason why nothing may act, by someone. While one holds, everything is observed and nothing is touched."""
+
+    name: Word
+    """Who asks."""
+    reason: Line
+    """Why; shown wherever an action is held back for it."""
+    until: Time | None = None
+    """When it ends by itself. Without it, it holds until it is removed."""
+
+
+class Selector(ApiModel):
+    """Labels of the workload itself, not of its pods. An empty selector would mean everything, and is refused."""
+
+    match_labels: Annotated[Labels, Field(min_length=1)]
+    """Every one of these labels must be on the workload, with this value."""
+
+
+class Targets(ApiModel):
+    """The workloads that a policy is about, in its own namespace."""
+
+    cel: ClassVar = (
+        Rule(
+            "has(self.selector) != has(self.names)",
+            "name the workloads either by selector or by names; exactly one of the two is needed",
+        ),
+    )
+    kinds: Annotated[tuple[Literal["Deployment"], ...], Field(min_length=1, max_length=3)] = ("Deployment",)
+    """Kinds of workloads."""
+    selector: Selector | None = None
+    """By the workloads' own labels."""
+    names: Annotated[tuple[Name, ...] | None, Field(min_length=1, max_length=100)] = None
+    """By name."""
+
+
+class Trigger(ApiModel):
+    """A named signal: exactly one detector."""
+
+    cel: ClassVar = (
+        Rule(
+            "[has(self.crashLoop), has(self.rolloutStuck), has(self.imagePull), has(self.unavailable)].exists_one(x, x)",
+            "a trigger has exactly one detector; make a second trigger for a second detector",
+        ),
+    )
+    name: StepName
+    """How steps and findings refer to it."""
+    crash_loop: CrashLoop | None = None
+    """Containers of the newest revision exit again and again."""
+    rollout_stuck: RolloutStuck | None = None
+    """A rollout makes no progress."""
+    image_pull: ImagePull | None = None
+    """Containers cannot start for want of their image or configuration."""
+    unavailable: Unavailable | None = None
+    """Fewer replicas are available than wanted."""
+
+    @property
+    def detector(self) -> Detector | None:
+        """The one detector that is set; None if it is one that this version does not know."""
+        return self.crash_loop or self.rollout_stuck or self.image_pull or self.unavailable
+
+
+class When(ApiModel):
+    """When a step is meant. What is not named does not matter."""
+
+    triggers: Annotated[tuple[StepName, ...], Field(max_length=16)] = ()
+    """Any of these triggers fires; empty: whichever."""
+    sources: Annotated[tuple[Source, ...], Field(max_length=3)] = (Source.WORKLOAD,)
+    """The incident came from one of these."""
+    severities: Annotated[tuple[Severity, ...], Field(max_length=4)] = ()
+    """The incident has one of these severities; empty: any."""
+    changed_within: Duration = timedelta(minutes=30)
+    """The workload's newest revision must have become current no longer than this before the trouble began."""
+
+
+class Step(ApiModel):
+    """One thing to do, and when. Exactly one action."""
+
+    cel: ClassVar = (Rule("[has(self.rollback)].exists_one(x, x)", "a step has exactly one action, such as rollback: {}"),)
+    name: StepName
+    """How the record and people refer to it."""
+    when: When
+    """When this step is meant."""
+    mode: Mode | None = None
+    """May only tighten the policy's mode."""
+    on_failure: OnFailure = OnFailure.ESCALATE
+    """What follows when it did not help."""
+    rollback: Rollback | None = None
+    """Put the template of the last healthy revision back."""
+
+
+class SeverityRule(ApiModel):
+    """One rule: every condition that is named must hold."""
+
+    set: Severity
+    """The severity that it gives."""
+    triggers: Annotated[tuple[StepName, ...], Field(max_length=16)] = ()
+    """Any of these triggers fires."""
+    available_below: Percent | None = None
+    """Fewer than this share of the wanted replicas is available."""
+
+
+class SeverityRules(ApiModel):
+    """How severe an incident is. A person's word on the Incident wins over it."""
+
+    default: Severity = Severity.P3
+    """When no rule holds."""
+    rules: Annotated[tuple[SeverityRule, ...], Field(max_length=16)] = ()
+    """The first that holds decides."""
+
+
+class MaxActions(ApiModel):
+    """A budget: this many actions within a sliding window."""
+
+    count: Annotated[int, Field(ge=1, le=1000)] = 5
+    """How many."""
+    within: Duration = timedelta(hours=1)
+    """In how long."""
+
+
+class Guards(ApiModel):
+    """Limits of this policy. Each is kept across restarts."""
+
+    cooldown: Duration = timedelta(minutes=10)
+    """After an action on a workload, no further incident acts on it for this long."""
+    max_actions_per_incident: Annotated[int, Field(ge=1, le=20)] = 3
+    """So many actions in one incident, then people."""
+    max_actions: MaxActions = MaxActions()
+    """So many actions under this policy in a sliding window."""
+
+
+class Verification(ApiModel):
+    """What proves that an action helped."""
+
+    healthy_for: Duration = timedelta(minutes=1)
+    """Available and quiet for so long is success."""
+    timeout: Duration = timedelta(minutes=10)
+    """No success within this is failure."""
+
+
+class Resolution(ApiModel):
+    """When an incident is over."""
+
+    after: Duration = timedelta(minutes=15)
+    """Quiet for so long after the mitigation."""
+    unknown_after: Duration = timedelta(hours=24)
+    """If every signal is unknown for so long, people decide."""
+
+
+class GitOps(StrEnum):
+    """What to do when a GitOps tool owns the workload."""
+
+    BLOCK = "Block"
+    """Refuse, and say what to revert in Git."""
+    ACT = "Act"
+    """Act all the same; the owner may undo it."""
+
+
+class PolicySpec(ApiModel):
+    """What is watched, what is done, and within which limits."""
+
+    cel: ClassVar = (
+        Rule(
+            "self.steps.all(s, !has(s.when.triggers) || s.when.triggers.all(n, self.triggers.exists(t, t.name == n)))",
+            "a step names a trigger that this policy does not have",
+        ),
+    )
+    targets: Targets
+    """The workloads it is about."""
+    mode: Mode = Mode.OBSERVE
+    """Observe until the record shows that you would have wanted it to act, then Automatic."""
+    pause_requests: Annotated[
+        tuple[PauseRequest, ...],
+        Field(max_length=16, json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}),
+    ] = ()
+    """While one holds, nothing acts."""
+    severity: SeverityRules = SeverityRules()
+    """How severe its incidents are."""
+    triggers: Annotated[
+        tuple[Trigger, ...],
+        Field(
+            min_length=1,
+            max_length=16,
+            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+        ),
+    ]
+    """The signals."""
+    steps: Annotated[
+        tuple[Step, ...],
+        Field(max_length=8, json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}),
+    ] = ()
+    """What to do, in order. Without steps, incidents are opened and people act."""
+    guards: Guards = Guards()
+    """Limits."""
+    verification: Verification = Verification()
+    """What proves that it helped."""
+    resolution: Resolution = Resolution()
+    """When an incident is over."""
+    git_ops: GitOps = GitOps.BLOCK
+    """What to do when a GitOps tool owns the workload."""
+
+
+class PolicyStatus(ApiModel):
+    """What Stopgap makes of the policy."""
+
+    observed_generation: Annotated[int, Field(ge=0, le=2**53)] = 0
+    matched_workloads: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    """Workloads that it is about, at the last look."""
+    conditions: Annotated[Conditions, Field(max_length=16)] = ()
+
+
+class RemediationPolicy(Kind):
+    """Declares which workloads are watched, which signals count, what is done about them, and within which limits.
+
+    Starts in mode Observe: incidents say what would have been done, and nothing is touched.
+    """
+
+    plural: ClassVar = "remediationpolicies"
+    short: ClassVar = "rpol"
+    columns: ClassVar = (
+        Column("MODE", ".spec.mode"),
+        Column("READY", '.status.conditions[?(@.type=="Ready")].status'),
+        Column("MATCHED", ".status.matchedWorkloads", "integer"),
+        Column("WHY", '.status.conditions[?(@.type=="Ready")].message', priority=1),
+        Column("AGE", ".metadata.creationTimestamp", "date"),
+    )
+    kind: Literal["RemediationPolicy"] = "RemediationPolicy"
+    spec: PolicySpec
+    status: PolicyStatus | None = None

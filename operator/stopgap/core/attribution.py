@@ -1,0 +1,191 @@
+"""Is the newest revision to blame? Only then is undoing it a remedy; everything else is a cause class that stops every step."""
+
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+
+from stopgap.api.incident import SuspectedChange
+from stopgap.api.remediation import RemediationState
+from stopgap.core.case import Case
+from stopgap.model.duration import spell
+from stopgap.model.observation import Finding, Refusal
+from stopgap.model.reasons import Reason
+from stopgap.model.template import Template
+from stopgap.model.workload import Revision, State
+
+SAME_ONSET = timedelta(minutes=1)
+NEIGHBOURS_THAT_SHARE = 2
+
+
+def onset(findings: tuple[Finding, ...]) -> datetime | None:
+    """Return when the trouble began: the earliest of the firing findings."""
+    return min((one.since for one in findings if one.state is State.FIRING and one.since), default=None)
+
+
+def suspected_change(case: Case) -> SuspectedChange | None:
+    """Describe what changed with the newest revision, as far as index and live reads tell."""
+    seen, newest, work = case.seen, case.seen.newest, case.seen.workload
+    if newest is None or work is None or len(seen.revisions) < 2:  # noqa: PLR2004 - the first release is no change
+        return None
+    previous = next((one for one in seen.revisions if one.uid != newest.uid), None)
+    before = seen.live.templates.get(previous.uid) if seen.live and previous else None
+    return SuspectedChange(
+        revision=newest.number,
+        previous_revision=previous.number if previous else 0,
+        changed_at=seen.current_since,
+        images=tuple(_image_changes(before, seen.template))[:20],
+        by=work.changed_by[:128],
+        cause=work.annotations.get("kubernetes.io/change-cause", "")[:256],
+    )
+
+
+def _image_changes(before: Template | None, after: Template | None) -> Iterator[str]:
+    if before is None or after is None:
+        return
+    for name, image in after.containers.items():
+        old = before.containers.get(name)
+        if old != image:
+            yield f"{name}: {old or '(new container)'} → {image}"[:600]
+
+
+def cause(case: Case, findings: tuple[Finding, ...], changed_within: timedelta) -> Refusal | None:
+    """Return why the newest revision is not the one to blame, or None when it is."""
+    return next((refusal for judge in _CAUSES if (refusal := judge(case, findings, changed_within))), None)
+
+
+def _from_the_finding(case: Case, findings: tuple[Finding, ...], changed_within: timedelta) -> Refusal | None:  # noqa: ARG001 - one shape for all causes
+    blamed = next((one for one in findings if one.state is State.FIRING and one.cause), None)
+    return Refusal(blamed.cause, blamed.message) if blamed and blamed.cause else None
+
+
+def _quota(case: Case, findings: tuple[Finding, ...], changed_within: timedelta) -> Refusal | None:  # noqa: ARG001 - one shape for all causes
+    work, newest = case.seen.workload, case.seen.newest
+    flags = (work.replica_failure if work else None, newest.replica_failure if newest else None)
+    failure = next((flag for flag in flags if flag and flag.holds and "quota" in flag.message.lower()), None)
+    if failure is None:
+        return None
+    return Refusal(Reason.QuotaExceeded, f"pods cannot be created: {failure.message[:400]}; raise the quota or free some of it")
+
+
+def _unschedulable(case: Case, findings: tuple[Finding, ...], changed_within: timedelta) -> Refusal | None:  # noqa: ARG001 - one shape for all causes
+    newest = case.seen.newest
+    if newest is None or any(one.state is State.FIRING and one.type not in {Reason.RolloutStuck, Reason.Unavailable} for one in findings):
+        return None
+    waiting = [pod for pod in case.seen.pods_of(newest) if pod.unschedulable and not pod.leaving]
+    if not waiting:
+        return None
+    return Refusal(
+        Reason.Unschedulable,
+        f"{len(waiting)} pods find no node, such as {waiting[0].name}: {waiting[0].unschedulable[:400]}",
+    )
+
+
+def _only_annotations(case: Case, findings: tuple[Finding, ...], changed_within: timedelta) -> Refusal | None:  # noqa: ARG001 - one shape for all causes
+    seen = case.seen
+    previous = next((one for one in seen.revisions if seen.newest and one.uid != seen.newest.uid), None)
+    before = seen.live.templates.get(previous.uid) if seen.live and previous else None
+    if before is None or seen.template is None or not seen.template.differs_only_in_annotations(before):
+        return None
+    return Refusal(
+        Reason.ConfigOnlyChange,
+        "the newest revision differs from the one before in annotations only (a restart, or changed configuration); "
+        "look at the ConfigMaps and Secrets it reads",
+    )
+
+
+def _returned(case: Case, findings: tuple[Finding, ...], changed_within: timedelta) -> Refusal | None:  # noqa: ARG001 - one shape for all causes
+    template, newest = case.seen.template, case.seen.newest
+    if template is None or newest is None:
+        return None
+    ours = {RemediationState.SUCCEEDED, RemediationState.VERIFYING}
+    if any(one.state in ours and one.spec.plan.to_digest == template.digest for one in case.remediations):
+        return Refusal(Reason.NotAttributable, f"revision {newest.number} was put back by Stopgap; the release is not the suspect")
+    began = case.seen.current_since
+    if any(one.digest == template.digest and began and one.recorded_at < began for one in case.health.known_good):
+        return Refusal(
+            Reason.NotAttributable,
+            f"revision {newest.number} runs a template that was healthy before; look for what else changed",
+        )
+    return None
+
+
+def _age(case: Case, findings: tuple[Finding, ...], changed_within: timedelta) -> Refusal | None:
+    began, since = onset(findings), case.seen.current_since
+    if began is None:
+        began = (case.incident.spec.started_at if case.incident else None) or case.now
+    if since is None:
+        return Refusal(Reason.NoRecentChange, "it is not known since when the newest revision is current, so it is not the suspect")
+    if began - since > changed_within:
+        lasted = timedelta(seconds=round((began - since).total_seconds()))
+        return Refusal(
+            Reason.NoRecentChange,
+            f"the newest revision had been current for {spell(lasted)} when the trouble began; "
+            f"only changes of the last {spell(changed_within)} are suspects",
+        )
+    return None
+
+
+def _older_pods(case: Case, findings: tuple[Finding, ...], changed_within: timedelta) -> Refusal | None:  # noqa: ARG001 - one shape for all causes
+    older = _comparable(case)
+    if not older:
+        return _shared(case, findings)
+    total = sum(one.replicas for one in older)
+    ill = sum(_ill(case, one) for one in older)
+    if ill * 4 <= total:
+        return None
+    return Refusal(
+        Reason.NotAttributable,
+        f"{ill} of {total} pods of older revisions are ill too, so something other than the release is wrong; look at what they share",
+    )
+
+
+def _comparable(case: Case) -> list[Revision]:
+    """Older revisions that still run pods; where any of them was known good, only those: a bad one before proves nothing."""
+    newest = case.seen.newest
+    older = [one for one in case.seen.revisions if newest and one.uid != newest.uid and one.replicas > 0]
+    known = {one.replica_set_uid for one in case.health.known_good}
+    return [one for one in older if one.uid in known] or older
+
+
+def _ill(case: Case, revision: Revision) -> int:
+    troubled = sum(1 for pod in case.seen.pods_of(revision) if not pod.leaving and not pod.ready)
+    return min(max(revision.replicas - revision.ready, troubled), revision.replicas)
+
+
+def _shared(case: Case, findings: tuple[Finding, ...]) -> Refusal | None:
+    """No older pods to compare with: then a cause that others share must be ruled out."""
+    began = onset(findings)
+    if began is None:
+        return None
+    others = [one for one in case.seen.neighbours if abs(one.since - began) <= SAME_ONSET]
+    if len(others) >= NEIGHBOURS_THAT_SHARE:
+        names = ", ".join(str(one.target) for one in others[:5])
+        return Refusal(
+            Reason.NotAttributable,
+            f"{len(others)} other workloads fell ill at the same time ({names}); look for what they share",
+        )
+    return _one_node(case, findings)
+
+
+def _one_node(case: Case, findings: tuple[Finding, ...]) -> Refusal | None:
+    newest = case.seen.newest
+    nodes = frozenset().union(*(one.nodes for one in findings if one.state is State.FIRING))
+    if newest is None or len(nodes) != 1:
+        return None
+    troubled = sum(1 for pod in case.seen.pods_of(newest) if pod.node in nodes)
+    if troubled < 2 or newest.replicas <= troubled:  # noqa: PLR2004 - one pod is always on one node
+        return None
+    return Refusal(
+        Reason.NotAttributable,
+        f"all failing pods are on node {next(iter(nodes))} and others are well; look at that node",
+    )
+
+
+_CAUSES: tuple[Callable[[Case, tuple[Finding, ...], timedelta], Refusal | None], ...] = (
+    _from_the_finding,
+    _quota,
+    _unschedulable,
+    _only_annotations,
+    _returned,
+    _age,
+    _older_pods,
+)

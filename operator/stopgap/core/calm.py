@@ -1,0 +1,77 @@
+"""Nothing fires: whether it is over."""
+
+from datetime import datetime, timedelta
+
+from stopgap.core import guards, knowngood, lifecycle
+from stopgap.core.case import Case, Decision, soonest
+from stopgap.core.lifecycle import Story
+from stopgap.core.memory import remembered
+from stopgap.core.triage import IDLE_LOOK, told
+from stopgap.model import duration
+from stopgap.model.observation import Finding
+from stopgap.model.reasons import Reason
+from stopgap.model.workload import State
+
+
+def calm(case: Case, found: tuple[Finding, ...]) -> Decision:
+    """Nothing fires. Quiet is not the same as Unknown: only quiet time resolves an incident."""
+    health = remembered(case, found)
+    waits = [one.look_again for one in found]
+    if case.incident is None:
+        return Decision(findings=found, health=health, look_again=soonest([*waits, _until_good(case)]))
+    story = told(case, found)
+    if by := guards.put_back(case):
+        story = lifecycle.contested(story, by)
+    quiet = bool(found) and all(one.state is State.QUIET for one in found) and _available(case)
+    story = _quiet(case, story, quiet=quiet)
+    closed = story.says(lifecycle.RESOLVED)
+    story = story.done()
+    return Decision(
+        findings=found,
+        status=story.status,
+        closed=closed,
+        health=health,
+        notices=story.notices,
+        look_again=soonest([*waits, _until_resolved(case, story.status.quiet_since), _until_good(case), IDLE_LOOK]),
+    )
+
+
+def _available(case: Case) -> bool:
+    work = case.seen.workload
+    return work is not None and work.available_replicas >= work.least_available and (work.available_replicas > 0 or work.replicas == 0)
+
+
+def _quiet(case: Case, story: Story, *, quiet: bool) -> Story:
+    status = story.status
+    if not quiet:
+        return story.set(quiet_since=None)
+    since = status.quiet_since or case.now
+    story = story.set(quiet_since=since)
+    fired = bool(status.findings)
+    if fired and case.now - since >= _healthy_for(case):
+        reason = Reason.SupersededByRevision if story.reason(lifecycle.MITIGATED) == Reason.SupersededByRevision else Reason.Recovered
+        story = lifecycle.mitigated(story, reason, "available and every signal quiet, without an action of Stopgap")
+    after = case.policy.spec.resolution.after if case.policy else timedelta(minutes=15)
+    if story.says(lifecycle.MITIGATED) and case.now - since >= after:
+        return lifecycle.resolved(story, Reason.Resolved, f"available and every signal quiet for {duration.spell(after)}")
+    return story
+
+
+def _healthy_for(case: Case) -> timedelta:
+    return case.policy.spec.verification.healthy_for if case.policy else timedelta(minutes=1)
+
+
+def _until_resolved(case: Case, quiet_since: datetime | None) -> timedelta | None:
+    if quiet_since is None or case.policy is None:
+        return None
+    waits = (_healthy_for(case), case.policy.spec.resolution.after)
+    return soonest(left for wait in waits if (left := quiet_since + wait - case.now) > timedelta(0))
+
+
+def _until_good(case: Case) -> timedelta | None:
+    """When the newest revision will have been healthy for long enough to be remembered."""
+    since = knowngood.healthy_since(case.seen)
+    if since is None or case.policy is None or not case.seen.changed_under_watch:
+        return None
+    left = since + knowngood.needed_for(case.policy) - case.now
+    return left if left > timedelta(0) else None

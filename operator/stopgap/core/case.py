@@ -1,0 +1,125 @@
+"""Everything a decision is made from, in one value, and what comes out of it."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from stopgap.api.config import ConfigSpec
+from stopgap.api.health import WorkloadHealthStatus
+from stopgap.api.incident import Incident, IncidentStatus
+from stopgap.api.policy import RemediationPolicy
+from stopgap.api.remediation import Remediation, RemediationSpec, RemediationStatus
+from stopgap.model.observation import Finding, Observation, Refusal
+from stopgap.model.reasons import Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """One action that was really sent: what budgets and cooldowns are counted from."""
+
+    remediation: str
+    """UID."""
+    at: datetime
+    namespace: str
+    target_uid: str
+    policy_uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One workload's case: the facts and the records."""
+
+    seen: Observation
+    policy: RemediationPolicy | None
+    """The policy that decides; None when none matches or the one that does is not Ready."""
+    config: ConfigSpec | None = field(default_factory=ConfigSpec)
+    """None: it exists and cannot be understood, or was not read for too long. Then everything is paused."""
+    config_paused: str = ""
+    """The pause annotation on the config object."""
+    incident: Incident | None = None
+    """The open incident of this workload that is handled."""
+    others: tuple[Incident, ...] = ()
+    """Further open incidents of this workload, not yet marked as duplicates of it."""
+    health: WorkloadHealthStatus = field(default_factory=WorkloadHealthStatus)
+    remediations: tuple[Remediation, ...] = ()
+    """Of this very workload (by UID), oldest first."""
+    spent: tuple[Spent, ...] = ()
+    """Everywhere, oldest first."""
+    leading: bool = True
+
+    @property
+    def now(self) -> datetime:
+        """The API server's time."""
+        return self.seen.now
+
+    @property
+    def status(self) -> IncidentStatus:
+        """The open incident's status, empty where there is none."""
+        return (self.incident.status if self.incident else None) or IncidentStatus()
+
+    def of_incident(self) -> tuple[Remediation, ...]:
+        """Return the remediations of the open incident, oldest first."""
+        uid = self.incident.metadata.uid if self.incident else None
+        return tuple(one for one in self.remediations if uid and one.spec.incident_ref.uid == uid)
+
+    @property
+    def active(self) -> Remediation | None:
+        """The remediation of this workload that has not ended."""
+        return next((one for one in reversed(self.remediations) if not one.state.ended), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """One Kubernetes Event to post: distinct reasons, one for each transition, never one for each look."""
+
+    reason: Reason
+    message: str
+    warning: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """An incident to be opened."""
+
+    title: str
+    trigger: str
+    fingerprint: str
+    started_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """A remediation to be recorded and then carried out."""
+
+    spec: RemediationSpec
+    back_to: str
+    """UID of the ReplicaSet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What follows from a case. Statuses are whole and absolute; what equals the stored one is not written."""
+
+    findings: tuple[Finding, ...] = ()
+    opening: Opening | None = None
+    status: IncidentStatus | None = None
+    closed: bool = False
+    """The incident is over: label it, so that it is no longer watched."""
+    duplicates: tuple[tuple[Incident, IncidentStatus], ...] = ()
+    """Other open incidents of the workload, and what they are told."""
+    reads: frozenset[str] = frozenset()
+    """UIDs of ReplicaSets whose templates have to be read live before anything is done."""
+    refusals: tuple[Refusal, ...] = ()
+    intent: Intent | None = None
+    resume: Remediation | None = None
+    """An intent that may or may not have been carried out: look, then finish it or give it up."""
+    remediation: tuple[Remediation, RemediationStatus] | None = None
+    health: WorkloadHealthStatus | None = None
+    notices: tuple[Notice, ...] = ()
+    look_again: timedelta | None = None
+
+
+def soonest(times: Iterable[timedelta | None]) -> timedelta | None:
+    """Return the shortest of the durations that are there, at least a tenth of a second."""
+    given = [one for one in times if one is not None]
+    return max(min(given), timedelta(milliseconds=100)) if given else None

@@ -1,0 +1,79 @@
+"""The decision: detect, attribute, triage, choose, guard, plan. `decide` is the only way from facts to changes."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+from stopgap.api.remediation import RemediationState
+from stopgap.core import lifecycle, memory
+from stopgap.core.calm import calm
+from stopgap.core.case import Case, Decision
+from stopgap.core.following import ended, verify
+from stopgap.core.triage import close, firing, told
+from stopgap.model.observation import Finding, Refusal
+from stopgap.model.reasons import Reason
+from stopgap.model.workload import State
+
+RECORD_ONLY = "Incident"
+"""Kind in the key of an incident that names no workload."""
+
+
+def decide(case: Case) -> Decision:
+    """Say everything that follows from a case. Pure: the same case gives the same decision."""
+    if not case.seen.synced:
+        return Decision(look_again=timedelta(seconds=1))
+    decision = _record_only(case) if case.seen.target.kind == RECORD_ONLY else _about_a_workload(case)
+    return replace(decision, duplicates=lifecycle.duplicates(case)) if case.others else decision
+
+
+def _about_a_workload(case: Case) -> Decision:
+    if case.seen.workload is None or case.seen.workload.deleting:
+        return _gone(case)
+    found = judge(case)
+    if case.incident is not None and (closed := lifecycle.closed_by_person(case, lifecycle.begin(case))):
+        return replace(close(case, closed, found), health=memory.silenced(case))
+    if case.active is not None and case.active.state is RemediationState.PENDING:
+        return Decision(findings=found, resume=case.active)
+    if case.active is not None:
+        return verify(case, case.active, found)
+    return firing(case, found) if any(one.state is State.FIRING for one in found) else calm(case, found)
+
+
+def _record_only(case: Case) -> Decision:
+    """An incident without a workload is kept for people: it is told, acknowledged and closed, and nothing is done."""
+    if case.incident is None:
+        return Decision()
+    if closed := lifecycle.closed_by_person(case, lifecycle.begin(case)):
+        return close(case, closed, ())
+    refusal = Refusal(Reason.NoStepApplies, "it names no workload (spec.targetRef), so it is a record only")
+    story = lifecycle.decision(told(case, ()), "", "", (refusal,), allowed=False).done()
+    return Decision(status=story.status, notices=story.notices)
+
+
+def judge(case: Case) -> tuple[Finding, ...]:
+    """Ask every trigger of the policy. What happened before the last action of this incident does not count any more."""
+    if case.policy is None:
+        return ()
+    after = max((one.status.executed_at for one in case.of_incident() if one.status and one.status.executed_at), default=None)
+    quiet_for = case.policy.spec.verification.healthy_for
+    return tuple(
+        trigger.detector.judge(case.seen, trigger.name, after=after, quiet_for=quiet_for)
+        for trigger in case.policy.spec.triggers
+        if trigger.detector is not None
+    )
+
+
+def _gone(case: Case) -> Decision:
+    if case.incident is None:
+        return Decision()
+    why = f"{case.seen.target} does not exist"
+    if not case.status.target_uid and case.seen.workload is None:
+        if closed := lifecycle.closed_by_person(case, lifecycle.begin(case)):
+            return close(case, closed, ())
+        refusal = Refusal(Reason.TargetGone, f"{why}; check the name in spec.targetRef")
+        story = lifecycle.decision(told(case, ()), "", "", (refusal,), allowed=False).done()
+        return Decision(status=story.status, notices=story.notices)
+    decision = close(case, lifecycle.resolved(lifecycle.begin(case), Reason.TargetGone, f"{why} any more"), ())
+    if case.active is None:
+        return decision
+    state = RemediationState.SUPERSEDED if case.active.state is RemediationState.PENDING else RemediationState.INCONCLUSIVE
+    return replace(decision, remediation=(case.active, ended(case, case.active, state, why)))

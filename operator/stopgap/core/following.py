@@ -1,0 +1,79 @@
+"""An action is out: whether it helped, and what follows for the incident."""
+
+from dataclasses import replace
+
+from stopgap.api.remediation import Remediation, RemediationState, RemediationStatus
+from stopgap.core import guards, knowngood, lifecycle, verification
+from stopgap.core.case import Case, Decision, soonest
+from stopgap.core.lifecycle import Story
+from stopgap.core.memory import remembered
+from stopgap.core.triage import IDLE_LOOK, told
+from stopgap.model.conditions import Truth, condition, put
+from stopgap.model.observation import Finding
+from stopgap.model.reasons import Reason
+
+
+def verify(case: Case, active: Remediation, found: tuple[Finding, ...]) -> Decision:
+    """Judge the action that is out, and tell what became of it."""
+    verdict = verification.verify(case, active, found)
+    status = active.status or RemediationStatus()
+    new = status.model_copy(update={"healthy_since": verdict.healthy_since})
+    if verdict.state is not status.state:
+        new = ended(case, active, verdict.state, verdict.message, reason=verdict.reason).model_copy(
+            update={"healthy_since": verdict.healthy_since}
+        )
+    after = replace(
+        case,
+        remediations=tuple(one.model_copy(update={"status": new}) if one is active else one for one in case.remediations),
+    )
+    health = remembered(after, found) or case.health
+    if verdict.reason is Reason.NotTheRelease:
+        health = knowngood.forgive(health, active.spec.plan.from_digest)
+    decision = Decision(
+        findings=found,
+        remediation=(active, new) if new != status else None,
+        health=health if health != case.health else None,
+        look_again=soonest([verdict.look_again, IDLE_LOOK, *(one.look_again for one in found)]),
+    )
+    if case.incident is None:
+        return decision
+    story = _after_verdict(case, after, found, verdict).done()
+    return replace(decision, status=story.status, notices=story.notices)
+
+
+def _after_verdict(case: Case, after: Case, found: tuple[Finding, ...], verdict: verification.Verdict) -> Story:
+    story = told(after, found)
+    active = case.active
+    if verdict.state is RemediationState.VERIFYING:
+        if active and story.reason(lifecycle.MITIGATED) != Reason.Mitigating:
+            by = f"{active.spec.plan.summary} ({active.metadata.name})"
+            story = lifecycle.decision(story, active.spec.step, active.spec.plan.summary, (), allowed=True)
+            story = story.observe(lifecycle.MITIGATED, False, Reason.Mitigating, f"{by}; being verified").announce(Reason.Executed, by)
+        return story
+    if verdict.state is RemediationState.SUCCEEDED:
+        story = lifecycle.mitigated(story, Reason.Mitigated, verdict.message).set(quiet_since=after.now)
+        drift = guards.drifting(after)
+        return story.observe(lifecycle.DRIFT, bool(drift), Reason.GitOpsDrift if drift else Reason.NoGitOpsDrift, drift)
+    if verdict.reason is Reason.SupersededByRevision:
+        return story.observe(lifecycle.MITIGATED, False, Reason.SupersededByRevision, verdict.message).announce(
+            Reason.SupersededByRevision, verdict.message
+        )
+    if verdict.reason is Reason.Contested:
+        story = lifecycle.contested(story, verdict.message)
+    story = story.observe(lifecycle.MITIGATED, False, verdict.reason, verdict.message).tell(verdict.reason, verdict.message)
+    return lifecycle.escalated(story, verdict.reason, verdict.message)
+
+
+def ended(case: Case, one: Remediation, state: RemediationState, message: str, reason: Reason | None = None) -> RemediationStatus:
+    """Return the status of a remediation that ends in this state."""
+    status = one.status or RemediationStatus()
+    truth = Truth.TRUE if state is RemediationState.SUCCEEDED else Truth.FALSE
+    settled = condition("Succeeded", truth, reason or Reason[state.value], message, case.now)
+    return status.model_copy(
+        update={
+            "state": state,
+            "message": message[:1024],
+            "ended_at": case.now,
+            "conditions": put(status.conditions, settled),
+        }
+    )

@@ -1,0 +1,269 @@
+"""The reasons not to act, in the order in which they are told. Each is a function of the situation and knows one reason.
+
+Guards stop actions. They never stop observation, or a person's order to stop.
+"""
+
+from collections.abc import Callable
+from fnmatch import fnmatchcase
+
+from stopgap.api.policy import GitOps, Mode, RemediationPolicy, Step
+from stopgap.core import attribution, limits, owners
+from stopgap.core.case import Case
+from stopgap.core.situation import Situation
+from stopgap.model.conditions import holds
+from stopgap.model.observation import Refusal
+from stopgap.model.reasons import Reason
+
+Guard = Callable[[Situation], Refusal | None]
+
+
+def refusals(situation: Situation) -> tuple[Refusal, ...]:
+    """Return every reason that holds, in order."""
+    return tuple(refusal for guard in GUARDS if (refusal := guard(situation)))
+
+
+def mode(case: Case, policy: RemediationPolicy, step: Step) -> Mode:
+    """Return the lowest of the platform's ceiling, the policy's mode and the step's."""
+    ceiling = case.config.max_mode if case.config else Mode.OBSERVE
+    return Mode.OBSERVE if Mode.OBSERVE in {ceiling, policy.spec.mode, step.mode or policy.spec.mode} else Mode.AUTOMATIC
+
+
+def not_leader(situation: Situation) -> Refusal | None:
+    """Only the leader acts."""
+    if situation.case.leading:
+        return None
+    return Refusal(Reason.NotLeader, "this copy of Stopgap is the standby; the holder of the Lease acts")
+
+
+def paused(situation: Situation) -> Refusal | None:
+    """A pause anywhere is a pause: config, policy, namespace or workload."""
+    return limits.stopped(situation.case, situation.policy)
+
+
+def excluded(situation: Situation) -> Refusal | None:
+    """The platform keeps automation out of some namespaces."""
+    namespace, config = situation.case.seen.target.namespace, situation.case.config
+    if config and any(fnmatchcase(namespace, pattern) for pattern in config.excluded_namespaces):
+        return Refusal(Reason.Excluded, f"namespace {namespace} is excluded by the RemediationConfig (spec.excludedNamespaces)")
+    return None
+
+
+def target_busy(situation: Situation) -> Refusal | None:
+    """One action at a time on a workload."""
+    active = situation.case.active
+    if active is None or active.spec.verify_until < situation.case.now:
+        return None
+    return Refusal(Reason.TargetBusy, f"remediation {active.metadata.name} has not ended", active.spec.verify_until)
+
+
+def contested(situation: Situation) -> Refusal | None:
+    """Somebody put back what this incident's action had removed. Stopgap never fights."""
+    by = put_back(situation.case)
+    return Refusal(Reason.Contested, by) if by else None
+
+
+def put_back(case: Case) -> str:
+    """Say who put the bad template back after an action of this incident had succeeded, or nothing."""
+    template, work = case.seen.template, case.seen.workload
+    last = next(reversed(case.of_incident()), None)
+    acted = last is not None and last.status is not None and last.status.executed_at is not None
+    if last is None or not acted or template is None or work is None or template.digest != last.spec.plan.from_digest:
+        return ""
+    return (
+        f"{work.changed_by or 'somebody'} put the bad template back; Stopgap does not fight. Find out who deploys it, and stop that first"
+    )
+
+
+def handed_over(situation: Situation) -> Refusal | None:
+    """Once people were called, they decide."""
+    if not holds(situation.case.status.conditions, "Escalated"):
+        return None
+    return Refusal(Reason.Escalated, "people were called; automation has ended for this incident")
+
+
+def owned_by_controller(situation: Situation) -> Refusal | None:
+    """Whoever controls the object would undo a change of it."""
+    work = situation.case.seen.workload
+    if work is None or not work.controller:
+        return None
+    return Refusal(Reason.OwnedByController, f"{work.controller} controls this workload; make the change there")
+
+
+def gitops_owned(situation: Situation) -> Refusal | None:
+    """A reconciling owner would put the bad revision back within seconds."""
+    live, policy = situation.case.seen.live, situation.policy
+    if live is None or not live.owner or policy.spec.git_ops is GitOps.ACT:
+        return None
+    return Refusal(Reason.GitOpsOwned, live.owner)
+
+
+def deployment_paused(situation: Situation) -> Refusal | None:
+    """A paused Deployment does not roll out; unpausing it is not ours to do."""
+    work = situation.case.seen.workload
+    if work is None or not work.paused:
+        return None
+    return Refusal(
+        Reason.DeploymentPaused,
+        f"{work.target} is paused (spec.paused); a changed template would not roll out. kubectl rollout resume, if it should",
+    )
+
+
+def rollout_in_progress(situation: Situation) -> Refusal | None:
+    """A newer template than the judged one was written: it is judged first."""
+    work = situation.case.seen.workload
+    if work is None or (situation.case.seen.newest is not None and work.observed_generation >= work.generation):
+        return None
+    return Refusal(
+        Reason.RolloutInProgress,
+        "the spec was changed and the Deployment controller has not taken it up yet; it is judged when it has",
+    )
+
+
+def no_healthy_revision(situation: Situation) -> Refusal | None:
+    """Nothing is known to have been healthy, or it is gone."""
+    back_to, live = situation.back_to, situation.case.seen.live
+    if isinstance(back_to, Refusal):
+        return back_to
+    template = situation.older
+    if live and template is None:
+        return Refusal(Reason.NoHealthyRevision, f"ReplicaSet {back_to.name} (revision {back_to.number}) is gone; fix forward")
+    recorded = next((one.digest for one in situation.case.health.known_good if one.replica_set_uid == back_to.uid), None)
+    if template and recorded and template.digest != recorded:
+        return Refusal(
+            Reason.NoHealthyRevision,
+            f"the template of ReplicaSet {back_to.name} is not the one that was recorded as healthy",
+        )
+    return None
+
+
+def reference_missing(situation: Situation) -> Refusal | None:
+    """The older template must be able to start."""
+    live = situation.case.seen.live
+    if live is None or not live.missing:
+        return None
+    return Refusal(
+        Reason.ReferenceMissing,
+        f"the older template needs {', '.join(live.missing[:5])}, which does not exist; restore it first",
+    )
+
+
+def rollback_forbidden(situation: Situation) -> Refusal | None:
+    """A one-way door, such as a migration, is not gone back through."""
+    newest, back_to = situation.case.seen.newest, situation.back_to
+    if newest is None or isinstance(back_to, Refusal):
+        return None
+    between = [one for one in situation.case.seen.revisions if back_to.number < one.number <= newest.number and one.forbids_rollback]
+    if not between:
+        return None
+    numbers = ", ".join(str(one.number) for one in between)
+    return Refusal(
+        Reason.RollbackForbidden,
+        f"revision {numbers} is annotated stopgap.dev/rollback: Forbidden, so nothing rolls back over it; fix forward",
+    )
+
+
+def mutable_image(situation: Situation) -> Refusal | None:
+    """The tag `latest` may mean the bad image by now."""
+    older = situation.older
+    mutable = [image for image in older.containers.values() if _is_mutable(image)] if older else []
+    if not mutable:
+        return None
+    return Refusal(
+        Reason.MutableImage,
+        f"{mutable[0]} of the older template names no fixed version, so it may pull the bad image; use a version tag or a digest",
+    )
+
+
+def _is_mutable(image: str) -> bool:
+    if "@" in image:
+        return False
+    _, _, tag = image.rpartition("/")[2].partition(":")
+    return tag in {"", "latest"}
+
+
+def recreate_outage(situation: Situation) -> Refusal | None:
+    """While some pods still serve, a strategy that takes all of them down makes it worse."""
+    work = situation.case.seen.workload
+    if work is None or work.available_replicas == 0:
+        return None
+    if work.strategy != "Recreate" and (work.replicas <= 1 or work.least_available > 0):
+        return None
+    return Refusal(
+        Reason.RecreateOutage,
+        f"{work.available_replicas} of {work.replicas} pods still serve, and the strategy ({work.strategy}) would take them down first; "
+        "decide by hand",
+    )
+
+
+def not_authorized(situation: Situation) -> Refusal | None:
+    """The owner of a namespace grants each action by a RoleBinding."""
+    live, namespace = situation.case.seen.live, situation.case.seen.target.namespace
+    if live is None or live.may_patch:
+        return None
+    return Refusal(
+        Reason.NotAuthorized,
+        f"Stopgap may not patch deployments in {namespace}; allow it with: kubectl create rolebinding stopgap-rollback -n {namespace} "
+        "--clusterrole=stopgap-action-rollback --serviceaccount=stopgap-system:stopgap",
+    )
+
+
+def attributable(situation: Situation) -> Refusal | None:
+    """The newest revision must be to blame."""
+    return attribution.cause(situation.case, situation.findings, situation.step.when.changed_within)
+
+
+def policy_changed(situation: Situation) -> Refusal | None:
+    """What was decided on must still be what is declared."""
+    live = situation.case.seen.live
+    if live is None or live.policy_current:
+        return None
+    return Refusal(
+        Reason.Superseded,
+        f"policy {situation.policy.metadata.name} was changed or deleted a moment ago; it is decided afresh",
+    )
+
+
+def observe_only(situation: Situation) -> Refusal | None:
+    """Told last, so that Observe shows what else would have stood against the action."""
+    case, policy, step = situation.case, situation.policy, situation.step
+    if mode(case, policy, step) is not Mode.OBSERVE:
+        return None
+    return Refusal(Reason.ObserveOnly, f"policy {policy.metadata.name} is in mode Observe; set spec.mode: Automatic to let it act")
+
+
+GUARDS: tuple[Guard, ...] = (
+    not_leader,
+    paused,
+    excluded,
+    target_busy,
+    contested,
+    handed_over,
+    limits.cooldown_active,
+    limits.attempts_exhausted,
+    limits.rate_limited,
+    owned_by_controller,
+    gitops_owned,
+    deployment_paused,
+    rollout_in_progress,
+    attributable,
+    no_healthy_revision,
+    reference_missing,
+    rollback_forbidden,
+    mutable_image,
+    recreate_outage,
+    not_authorized,
+    policy_changed,
+    observe_only,
+)
+
+
+def drifting(case: Case) -> str:
+    """Say which tool will bring the old state back at its next deployment, or nothing."""
+    work, live = case.seen.workload, case.seen.live
+    if live and live.drifting_owner:
+        return live.drifting_owner
+    found = owners.owner(work) if work else None
+    if found is None or found.kind is not owners.OwnerKind.HELM:
+        return ""
+    where = f"Helm release {found.name} in {found.namespace}"
+    return f"{where} still holds the bad version: its next upgrade brings it back. helm rollback, or fix the chart"

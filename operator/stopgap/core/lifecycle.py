@@ -1,0 +1,218 @@
+"""From one status of an incident to the next: conditions, the derived phase, the timeline, and the Events that go with them."""
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from stopgap.api import Incident
+from stopgap.api.incident import (
+    Closing,
+    IncidentDecision,
+    IncidentFinding,
+    IncidentRefusal,
+    IncidentRemediation,
+    IncidentStatus,
+    Phase,
+)
+from stopgap.core import timeline
+from stopgap.core.case import Case, Notice
+from stopgap.model.conditions import Truth, condition, find, holds, put
+from stopgap.model.observation import Finding, Refusal
+from stopgap.model.reasons import Reason
+
+TRIAGED, ACKNOWLEDGED, ALLOWED = "Triaged", "Acknowledged", "ActionAllowed"
+MITIGATED, CONTESTED, DRIFT, ESCALATED, RESOLVED = "Mitigated", "Contested", "GitOpsDrift", "Escalated", "Resolved"
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """A status in the making, with the Events that its changes are worth."""
+
+    status: IncidentStatus
+    now: datetime
+    notices: tuple[Notice, ...] = field(default_factory=tuple)
+
+    def tell(self, reason: Reason, message: str, *, actor: str = "stopgap") -> "Story":
+        """Add a line to the timeline."""
+        return replace(self, status=timeline.tell(self.status, self.now, reason, message, actor=actor))
+
+    def announce(self, reason: Reason, message: str, *, warning: bool = False) -> "Story":
+        """Add a line to the timeline and an Event."""
+        return replace(self.tell(reason, message), notices=(*self.notices, Notice(reason, message, warning)))
+
+    def set(self, **fields: object) -> "Story":
+        """Replace fields of the status."""
+        return replace(self, status=self.status.model_copy(update=fields))
+
+    def observe(self, kind: str, truth: bool, reason: Reason, message: str) -> "Story":  # noqa: FBT001 - a condition is True or False
+        """Set a condition."""
+        status = Truth.TRUE if truth else Truth.FALSE
+        return self.set(conditions=put(self.status.conditions, condition(kind, status, reason, message, self.now)))
+
+    def says(self, kind: str) -> bool:
+        """Whether a condition holds."""
+        return holds(self.status.conditions, kind)
+
+    def reason(self, kind: str) -> str:
+        """The present reason of a condition, or nothing."""
+        found = find(self.status.conditions, kind)
+        return found.reason if found else ""
+
+    def done(self) -> "Story":
+        """Derive the phase, last of all."""
+        return self.set(phase=_phase(self))
+
+
+def _phase(story: Story) -> Phase:
+    if story.says(RESOLVED):
+        return Phase.FALSE_ALARM if story.reason(RESOLVED) == Reason.FalseAlarm else Phase.RESOLVED
+    if story.says(MITIGATED):
+        return Phase.MITIGATED
+    if story.says(ESCALATED):
+        return Phase.ESCALATED
+    if story.reason(MITIGATED) == Reason.Mitigating:
+        return Phase.MITIGATING
+    return Phase.TRIAGED if story.says(TRIAGED) else Phase.DETECTED
+
+
+def begin(case: Case) -> Story:
+    """Start from the stored status; at the very first look the beginning is told."""
+    story = Story(case.status, case.now)
+    if story.status.detected_at is not None or case.incident is None:
+        return story
+    spec, template, newest = case.incident.spec, case.seen.template, case.seen.newest
+    story = story.set(
+        detected_at=case.now,
+        started_at=spec.started_at or case.now,
+        target_uid=case.seen.workload.uid if case.seen.workload else "",
+        digest=template.digest if template else "",
+        revision=newest.number if newest else 0,
+    )
+    story = story.observe(RESOLVED, False, Reason.Open, "it is not over")
+    return story.announce(Reason.Detected, spec.title, warning=True)
+
+
+def acknowledge(case: Case, story: Story) -> Story:
+    """Note who has taken the incident."""
+    by = case.incident.spec.acknowledged_by if case.incident else None
+    if not by or story.says(ACKNOWLEDGED):
+        return story
+    story = story.set(acknowledged_at=case.now).observe(ACKNOWLEDGED, True, Reason.Acknowledged, f"{by} has taken it")
+    return story.tell(Reason.Acknowledged, f"{by} has taken the incident", actor=by)
+
+
+def findings(story: Story, found: tuple[Finding, ...]) -> Story:
+    """Write down what the triggers say: those that ever fired, and those that are unknown."""
+    before = {one.trigger: one for one in story.status.findings}
+    kept = []
+    for one in found:
+        old = before.get(one.trigger)
+        if one.state != "Firing" and old is None:
+            continue
+        if old is not None and one.state != "Firing":
+            # What it was stays readable after it went quiet.
+            kept.append(old.model_copy(update={"state": one.state}))
+            continue
+        since = old.since if old and old.since else one.since
+        kept.append(IncidentFinding(trigger=one.trigger, type=one.type, state=one.state, since=since, message=one.message[:1024]))
+    return story.set(findings=tuple(kept)[:16])
+
+
+def remediations(case: Case, story: Story) -> Story:
+    """List the actions of this incident."""
+    listed = tuple(
+        IncidentRemediation(name=one.metadata.name, step=one.spec.step, action=one.spec.action, state=one.state)
+        for one in case.of_incident()
+    )
+    return story.set(remediations=listed[-20:])
+
+
+def decision(story: Story, step: str, summary: str, refused: tuple[Refusal, ...], *, allowed: bool) -> Story:
+    """Write down what would be done now and everything that stands against it."""
+    listed = tuple(IncidentRefusal(reason=one.reason, message=one.message[:1024], until=one.until) for one in refused)
+    old = story.status.decision
+    new = IncidentDecision(step=step, allowed=allowed, message=summary[:1024], refusals=listed)
+    if old and _same(old, new):
+        return story
+    story = story.set(decision=new)
+    reason = Reason.Allowed if allowed else (refused[0].reason if refused else Reason.NoStepApplies)
+    message = summary if allowed else _explain(summary, refused)
+    changed = story.reason(ALLOWED) != reason
+    story = story.observe(ALLOWED, allowed, reason, message)
+    return story.announce(reason, message, warning=not allowed) if changed and not allowed else story
+
+
+def _same(old: IncidentDecision, new: IncidentDecision) -> bool:
+    """Whether nothing changed but figures that move by themselves, such as "3m ago": those are not worth a write."""
+    return (old.step, old.allowed, [one.reason for one in old.refusals]) == (
+        new.step,
+        new.allowed,
+        [one.reason for one in new.refusals],
+    )
+
+
+def _explain(summary: str, refused: tuple[Refusal, ...]) -> str:
+    why = "; ".join(one.message for one in refused) or "no step of the policy is meant for this"
+    return f"{summary}. Not done: {why}" if summary else f"nothing is done: {why}"
+
+
+def mitigated(story: Story, reason: Reason, message: str) -> Story:
+    """The bleeding has stopped."""
+    if story.says(MITIGATED):
+        return story
+    story = story.set(mitigated_at=story.now).observe(MITIGATED, True, reason, message)
+    return story.announce(reason, message)
+
+
+def bleeding(story: Story) -> Story:
+    """It bleeds (again)."""
+    if not story.says(MITIGATED):
+        return story
+    story = story.set(mitigated_at=None, quiet_since=None)
+    story = story.observe(MITIGATED, False, Reason.Detected, "the signals fire again")
+    return story.announce(Reason.Detected, "the signals fire again after they were quiet", warning=True)
+
+
+def escalated(story: Story, reason: Reason, message: str) -> Story:
+    """Automation has ended; people are called, once."""
+    if story.says(ESCALATED):
+        return story
+    story = story.observe(ESCALATED, True, reason, message)
+    return story.announce(Reason.Escalated, f"{reason}: {message}", warning=True)
+
+
+def contested(story: Story, message: str) -> Story:
+    """Somebody undid the action."""
+    return escalated(story.observe(CONTESTED, True, Reason.Contested, message), Reason.Contested, message)
+
+
+def resolved(story: Story, reason: Reason, message: str, *, actor: str = "stopgap") -> Story:
+    """It is over."""
+    if story.says(RESOLVED):
+        return story
+    story = story.set(resolved_at=story.now).observe(RESOLVED, True, reason, message)
+    story = story.tell(reason, message, actor=actor)
+    return replace(story, notices=(*story.notices, Notice(reason, message)))
+
+
+def duplicates(case: Case) -> tuple[tuple[Incident, IncidentStatus], ...]:
+    """Mark every further open incident of the workload: one is handled, the others say which."""
+    if case.incident is None:
+        return ()
+    name = case.incident.metadata.name
+    marked = []
+    for other in case.others:
+        story = begin(replace(case, incident=other)).set(duplicate_of=name)
+        story = story.observe(ALLOWED, False, Reason.Duplicate, f"incident {name} of the same workload is handled").done()
+        marked.append((other, story.status))
+    return tuple(marked)
+
+
+def closed_by_person(case: Case, story: Story) -> Story | None:
+    """Honour a person's resolution; None while there is none."""
+    incident = case.incident
+    if incident is None or incident.spec.resolution is None:
+        return None
+    who = incident.spec.acknowledged_by or "a person"
+    if incident.spec.resolution is Closing.FALSE_ALARM:
+        return resolved(story, Reason.FalseAlarm, f"{who} says that it was a false alarm", actor=who)
+    return resolved(story, Reason.Resolved, f"{who} closed it", actor=who)

@@ -1,0 +1,106 @@
+"""How much may be done: pauses, cooldown, attempts and budgets. Counted from records, so that a restart refills none of them."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from stopgap.api.policy import MaxActions, PauseRequest, RemediationPolicy
+from stopgap.core.case import Case, Spent
+from stopgap.core.situation import Situation
+from stopgap.model.duration import spell
+from stopgap.model.observation import Refusal
+from stopgap.model.reasons import Reason
+
+PAUSE = "stopgap.dev/pause"
+
+
+def stopped(case: Case, policy: RemediationPolicy) -> Refusal | None:
+    """Return a person's order to stop, wherever it was given."""
+    return next(_pauses(case, policy), None)
+
+
+def _pauses(case: Case, policy: RemediationPolicy) -> Iterator[Refusal]:
+    seen = case.seen
+    if case.config is None or (seen.live and not seen.live.config_readable):
+        yield Refusal(Reason.Paused, "the RemediationConfig cannot be read or understood, so nothing acts; repair or delete it")
+    else:
+        yield from _requested(case.config.pause_requests, "the RemediationConfig", case.now)
+    yield from _requested(policy.spec.pause_requests, f"policy {policy.metadata.name}", case.now)
+    marks = (
+        ("the RemediationConfig", case.config_paused),
+        (f"policy {policy.metadata.name}", policy.metadata.annotations.get(PAUSE, "")),
+        (f"namespace {seen.target.namespace}", seen.live.namespace_annotations.get(PAUSE, "") if seen.live else ""),
+        (str(seen.target), seen.workload.annotations.get(PAUSE, "") if seen.workload else ""),
+    )
+    for where, reason in marks:
+        if reason:
+            yield Refusal(Reason.Paused, f"annotation {PAUSE} on {where}: {reason[:300]}")
+
+
+def _requested(requests: tuple[PauseRequest, ...], where: str, now: datetime) -> Iterator[Refusal]:
+    for one in requests:
+        if one.until is None or one.until > now:
+            yield Refusal(Reason.Paused, f"{one.name} paused {where}: {one.reason}", one.until)
+
+
+def cooldown_active(situation: Situation) -> Refusal | None:
+    """Between incidents on one workload there is a pause, so that a wrong remedy is not repeated at speed."""
+    case, cooldown = situation.case, situation.policy.spec.guards.cooldown
+    own = {one.metadata.uid for one in case.of_incident()}
+    last = max((one.at for one in _on_target(case) if one.remediation not in own), default=None)
+    if last is None or case.now - last >= cooldown:
+        return None
+    ago = spell(timedelta(seconds=round((case.now - last).total_seconds())))
+    return Refusal(
+        Reason.CooldownActive,
+        f"the last action on this workload was {ago} ago; the policy wants {spell(cooldown)} between",
+        last + cooldown,
+    )
+
+
+def attempts_exhausted(situation: Situation) -> Refusal | None:
+    """An incident gets a limited number of actions, then people."""
+    own = {one.metadata.uid for one in situation.case.of_incident()}
+    used = sum(1 for one in situation.case.spent if one.remediation in own)
+    most = situation.policy.spec.guards.max_actions_per_incident
+    if used < most:
+        return None
+    return Refusal(Reason.AttemptsExhausted, f"{used} actions were taken in this incident; the policy allows {most}")
+
+
+def rate_limited(situation: Situation) -> Refusal | None:
+    """Budgets at every scope: policy, workload, namespace, cluster."""
+    case, policy = situation.case, situation.policy
+    config = case.config
+    scopes: list[tuple[str, MaxActions, list[Spent]]] = [
+        (
+            f"policy {policy.metadata.name}",
+            policy.spec.guards.max_actions,
+            [one for one in case.spent if one.policy_uid == policy.metadata.uid],
+        )
+    ]
+    if config:
+        budgets = config.budgets
+        in_namespace = [one for one in case.spent if one.namespace == case.seen.target.namespace]
+        scopes += [
+            (str(case.seen.target), budgets.per_target, _on_target(case)),
+            (f"namespace {case.seen.target.namespace}", budgets.per_namespace, in_namespace),
+            ("the cluster", budgets.cluster, list(case.spent)),
+        ]
+    return next((refusal for name, budget, spent in scopes if (refusal := _over(name, budget, spent, case.now))), None)
+
+
+def _over(name: str, budget: MaxActions, spent: list[Spent], now: datetime) -> Refusal | None:
+    recent = sorted(one.at for one in spent if now - one.at < budget.within)
+    if len(recent) < budget.count:
+        return None
+    frees = recent[-budget.count] + budget.within
+    return Refusal(
+        Reason.RateLimited,
+        f"{len(recent)} actions within {spell(budget.within)} on {name}; at most {budget.count} are allowed",
+        frees,
+    )
+
+
+def _on_target(case: Case) -> list[Spent]:
+    work = case.seen.workload
+    return [one for one in case.spent if work and one.target_uid == work.uid]

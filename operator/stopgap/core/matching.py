@@ -1,0 +1,51 @@
+"""Which policy decides about a workload, and whether a policy can work at all."""
+
+from collections.abc import Iterable
+
+from stopgap.api.policy import RemediationPolicy
+from stopgap.model.observation import Refusal
+from stopgap.model.reasons import Reason
+from stopgap.model.refs import Target
+
+
+def matches(policy: RemediationPolicy, target: Target, labels: dict[str, str]) -> bool:
+    """Say whether a workload is one of the policy's targets."""
+    targets = policy.spec.targets
+    if policy.metadata.namespace != target.namespace or target.kind not in targets.kinds:
+        return False
+    if targets.names is not None:
+        return target.name in targets.names
+    return targets.selector is not None and all(labels.get(key) == value for key, value in targets.selector.match_labels.items())
+
+
+def deciding(policies: Iterable[RemediationPolicy], target: Target, labels: dict[str, str]) -> RemediationPolicy | None:
+    """Pick the one that acts: the more specific first (names before a selector), then by name. A policy that cannot work is passed over."""
+    fitting = [one for one in policies if matches(one, target, labels) and fault(one) is None]
+    return min(fitting, key=lambda one: (one.spec.targets.names is None, one.metadata.name), default=None)
+
+
+def fault(policy: RemediationPolicy) -> Refusal | None:
+    """Say why a policy cannot work, where the schema could not: None when it can."""
+    triggers = {one.name for one in policy.spec.triggers}
+    for trigger in policy.spec.triggers:
+        if trigger.detector is None:
+            return Refusal(
+                Reason.NewerThanOperator,
+                f"trigger {trigger.name} uses a detector that this version of Stopgap does not know",
+            )
+    for step in policy.spec.steps:
+        if step.rollback is None:
+            return Refusal(Reason.NewerThanOperator, f"step {step.name} uses an action that this version of Stopgap does not know")
+        if unknown := set(step.when.triggers) - triggers:
+            return Refusal(Reason.InvalidPolicy, f"step {step.name} names triggers that do not exist: {', '.join(sorted(unknown))}")
+    return _times(policy)
+
+
+def _times(policy: RemediationPolicy) -> Refusal | None:
+    verification = policy.spec.verification
+    if verification.healthy_for > verification.timeout:
+        return Refusal(
+            Reason.InvalidPolicy,
+            "verification.healthyFor is longer than verification.timeout, so no action could ever succeed; make the timeout longer",
+        )
+    return None

@@ -1,0 +1,51 @@
+"""What is remembered about a workload from now on: healthy and denied revisions, charged actions, its last incident."""
+
+from stopgap.api import Incident, Remediation
+from stopgap.api.health import LastAction, Silence, WorkloadHealthStatus
+from stopgap.api.policy import Source
+from stopgap.core import knowngood
+from stopgap.core.case import Case
+from stopgap.model.observation import Finding
+from stopgap.model.refs import ObjectRef
+from stopgap.model.workload import State
+
+
+def remembered(case: Case, found: tuple[Finding, ...]) -> WorkloadHealthStatus | None:
+    """Return what is remembered from now on, or None where nothing new is."""
+    health = knowngood.with_newest(case, knowngood.with_stints(case), found)
+    for one in case.of_incident():
+        health = _charged(case, health, one)
+    firing = any(one.state is State.FIRING for one in found)
+    template = case.seen.template
+    if health.silence and (not firing or template is None or health.silence.digest != template.digest):
+        health = health.model_copy(update={"silence": None})
+    if case.incident is not None:
+        ref = ObjectRef(name=case.incident.metadata.name, uid=case.incident.metadata.uid or "")
+        number = max(health.incidents, _number(case.incident))
+        health = health.model_copy(update={"open_incident_ref": ref, "incidents": number})
+    return health if health != case.health else None
+
+
+def _number(incident: Incident) -> int:
+    """The number in the name that Stopgap gave, 0 for an incident of a person."""
+    number = incident.metadata.name.rpartition("-")[2]
+    return int(number) if incident.spec.source.type is Source.WORKLOAD and number.isdigit() else 0
+
+
+def _charged(case: Case, health: WorkloadHealthStatus, one: Remediation) -> WorkloadHealthStatus:
+    if one.status is None or one.status.executed_at is None:
+        return health
+    if all(known.remediation != one.metadata.uid for known in health.last_actions):
+        charge = LastAction(remediation=one.metadata.uid or "", policy_uid=one.spec.policy_ref.uid, at=one.status.executed_at)
+        health = health.model_copy(update={"last_actions": (*health.last_actions, charge)[-50:]})
+        # Denied from the moment it was left; only here, so that a later pardon is not taken back.
+        health = knowngood.deny(health, one.spec.plan.from_digest, one.spec.incident_ref.name, one.spec.plan.summary, case.now)
+    return health
+
+
+def silenced(case: Case) -> WorkloadHealthStatus:
+    """Return the memory after a person closed the incident: the same signal of the same template does not open another."""
+    health = remembered(case, ()) or case.health
+    digest = case.seen.template.digest if case.seen.template else ""
+    name = case.incident.metadata.name if case.incident else ""
+    return health.model_copy(update={"silence": Silence(digest=digest, incident=name)})

@@ -1,0 +1,117 @@
+"""Something is wrong: what is told about it, and what follows."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+from stopgap.core import attribution, choosing, guards, lifecycle, severity
+from stopgap.core.case import Case, Decision, Opening, soonest
+from stopgap.core.lifecycle import Story
+from stopgap.core.memory import remembered
+from stopgap.model.observation import Finding
+from stopgap.model.reasons import Reason
+from stopgap.model.refs import PolicyUidRef
+from stopgap.model.workload import State
+
+IDLE_LOOK = timedelta(seconds=30)
+"""How often an open incident is looked at without any event."""
+
+
+def firing(case: Case, found: tuple[Finding, ...]) -> Decision:
+    """Something fires: open, tell, and do what is due."""
+    silence = case.health.silence
+    if case.incident is None and silence and case.seen.template and silence.digest == case.seen.template.digest:
+        return Decision(findings=found, health=remembered(case, found))
+    if case.incident is not None and _another_release(case):
+        message = "another revision fails now; that is an incident of its own"
+        return close(case, lifecycle.resolved(lifecycle.begin(case), Reason.SupersededByRevision, message), found)
+    choice = choosing.choose(case, found)
+    intent = choosing.intent(case, choice)
+    decision = Decision(
+        findings=found,
+        opening=_opening(case, found) if case.incident is None else None,
+        reads=choosing.reads(case, choice),
+        refusals=choice.refused,
+        intent=intent,
+        health=remembered(case, found),
+        look_again=_next_look(case, found, choice),
+    )
+    if case.incident is None:
+        return decision
+    story = _triaged(case, found, choice, allowed=intent is not None)
+    return replace(decision, status=story.status, notices=story.notices)
+
+
+def _another_release(case: Case) -> bool:
+    """A finding on a template that is neither the one of the onset nor one that this incident put there, after it was mitigated."""
+    template, status = case.seen.template, case.status
+    if template is None or status.mitigated_at is None or not status.digest:
+        return False
+    ours = {one.spec.plan.to_digest for one in case.of_incident()} | {status.digest}
+    return template.digest not in ours
+
+
+def _opening(case: Case, found: tuple[Finding, ...]) -> Opening:
+    first = min((one for one in found if one.state is State.FIRING), key=lambda one: one.since or case.now)
+    work, template = case.seen.workload, case.seen.template
+    uid, generation = (work.uid, work.generation) if work else ("", 0)
+    digest = template.digest if template else ""
+    return Opening(
+        title=f"{first.type} in {case.seen.target.kind.lower()} {case.seen.target.name}",
+        trigger=first.trigger,
+        fingerprint=f"{uid}.{first.trigger}.{digest}.{generation}",
+        started_at=first.since or case.now,
+    )
+
+
+def _triaged(case: Case, found: tuple[Finding, ...], choice: choosing.Choice, *, allowed: bool) -> Story:
+    story = told(case, found)
+    story = lifecycle.bleeding(story)
+    if not story.says(lifecycle.TRIAGED):
+        loudest = next(one for one in found if one.state is State.FIRING)
+        story = story.observe(lifecycle.TRIAGED, True, Reason.Triaged, loudest.message)
+        story = story.tell(loudest.type, loudest.message)
+    if story.says(lifecycle.ESCALATED):
+        return story.done()
+    pending_reads = bool(choosing.reads(case, choice))
+    if not pending_reads:
+        story = lifecycle.decision(story, choice.step.name if choice.step else "", choice.summary, choice.refused, allowed=allowed)
+    if by := guards.put_back(case):
+        return lifecycle.contested(story, by).done()
+    if any(one.reason is Reason.AttemptsExhausted for one in choice.refused):
+        story = lifecycle.escalated(story, Reason.AttemptsExhausted, "every action that the policy allows in one incident was taken")
+    return story.done()
+
+
+def _next_look(case: Case, found: tuple[Finding, ...], choice: choosing.Choice) -> timedelta | None:
+    waits = [one.look_again for one in found]
+    waits += [one.until - case.now for one in choice.refused if one.until]
+    if case.incident is not None:
+        waits.append(IDLE_LOOK)
+    return soonest(waits)
+
+
+def told(case: Case, found: tuple[Finding, ...]) -> Story:
+    """What is told at every look, whatever else is decided."""
+    story = lifecycle.acknowledge(case, lifecycle.begin(case))
+    firing = any(one.state is State.FIRING for one in found)
+    story = lifecycle.remediations(case, lifecycle.findings(story, found))
+    ref = case.policy
+    updates: dict[str, object] = {
+        "severity": severity.severity(case, found) if firing or story.status.severity is None else story.status.severity
+    }
+    if case.incident and case.incident.spec.severity:
+        updates["severity"] = case.incident.spec.severity
+    if ref is not None:
+        updates["policy_ref"] = PolicyUidRef(name=ref.metadata.name, uid=ref.metadata.uid or "", generation=ref.metadata.generation or 0)
+    if firing and (change := attribution.suspected_change(case)) and not case.of_incident():
+        old = story.status.suspected_change
+        updates["suspected_change"] = old if old and old.images and not change.images else change
+    if firing:
+        updates["quiet_since"] = None
+    return story.set(**updates)
+
+
+def close(case: Case, story: Story, found: tuple[Finding, ...]) -> Decision:
+    """End an incident: its status is written for the last time."""
+    story = lifecycle.remediations(case, story).done()
+    return Decision(findings=found, status=story.status, closed=True, notices=story.notices, health=remembered(case, found))

@@ -1,0 +1,119 @@
+"""Did the action help? Success, failure and Inconclusive, judged from the facts; a reply of 200 is never success."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from stopgap.api.remediation import Remediation, RemediationState
+from stopgap.core.case import Case
+from stopgap.model import duration
+from stopgap.model.observation import Finding, Observation
+from stopgap.model.reasons import Reason
+from stopgap.model.workload import State
+
+_POD_TROUBLE = frozenset(
+    {
+        Reason.CrashLoop,
+        Reason.OOMKilled,
+        Reason.InitCrashLoop,
+        Reason.ErrImagePull,
+        Reason.ImagePullBackOff,
+        Reason.InvalidImageName,
+        Reason.CreateContainerConfigError,
+    }
+)
+_DEADLINE = "ProgressDeadlineExceeded"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What is known about an action so far."""
+
+    state: RemediationState
+    reason: Reason
+    message: str
+    healthy_since: datetime | None = None
+    look_again: timedelta | None = None
+
+
+def verify(case: Case, remediation: Remediation, findings: tuple[Finding, ...]) -> Verdict:
+    """Judge an executed remediation now."""
+    return _overruled(case, remediation) or _same_trouble(findings) or _proof(case, remediation, findings)
+
+
+def _overruled(case: Case, remediation: Remediation) -> Verdict | None:
+    template, status, work = case.seen.template, remediation.status, case.seen.workload
+    if template is None or status is None or work is None or template.digest == status.written_digest:
+        return None
+    by = work.changed_by or "somebody"
+    if template.digest == remediation.spec.plan.from_digest:
+        message = f"{by} put the bad template back; Stopgap does not fight. Find out who deploys it, and stop that first"
+        return Verdict(RemediationState.FAILED, Reason.Contested, message)
+    message = f"{by} rolled out another template; it is judged afresh"
+    return Verdict(RemediationState.INCONCLUSIVE, Reason.SupersededByRevision, message)
+
+
+def _same_trouble(findings: tuple[Finding, ...]) -> Verdict | None:
+    again = next((one for one in findings if one.state is State.FIRING and one.type in _POD_TROUBLE), None)
+    if again is None:
+        return None
+    message = f"the older revision fails in the same way ({again.message}), so the release was not to blame; look for what else changed"
+    return Verdict(RemediationState.FAILED, Reason.NotTheRelease, message)
+
+
+def _proof(case: Case, remediation: Remediation, findings: tuple[Finding, ...]) -> Verdict:
+    healthy_for = duration.parse(remediation.spec.healthy_for)
+    lacking = _lacking(case, findings)
+    if lacking:
+        return _out_of_time(case, remediation, findings, lacking) or Verdict(
+            RemediationState.VERIFYING,
+            Reason.Executed,
+            lacking,
+            look_again=min(max(remediation.spec.verify_until - case.now, timedelta(seconds=1)), timedelta(seconds=30)),
+        )
+    since = (remediation.status.healthy_since if remediation.status else None) or case.now
+    if case.now - since < healthy_for:
+        message = f"available and quiet since {since:%H:%M:%S}; proven after {duration.spell(healthy_for)}"
+        return Verdict(RemediationState.VERIFYING, Reason.Executed, message, since, healthy_for - (case.now - since))
+    if not case.status.findings:
+        return Verdict(
+            RemediationState.INCONCLUSIVE,
+            Reason.Inconclusive,
+            "no signal ever fired, so none can prove that it helped; judge by hand",
+            since,
+        )
+    message = f"available and every signal quiet for {duration.spell(healthy_for)}"
+    return Verdict(RemediationState.SUCCEEDED, Reason.Succeeded, message, since)
+
+
+def _lacking(case: Case, findings: tuple[Finding, ...]) -> str:
+    """Say what is missing from the proof, or nothing."""
+    work, seen = case.seen.workload, case.seen
+    if work is None or seen.newest is None:
+        return "the Deployment controller has not taken up the change yet"
+    left = [one for one in seen.revisions if one.uid != seen.newest.uid and one.replicas > 0]
+    if left or not work.rolled_out:
+        return f"rolling out: {work.updated_replicas} of {work.replicas} replicas are updated, {work.available_replicas} available"
+    if work.available_replicas < max(work.least_available, min(1, work.replicas)):
+        return f"{work.available_replicas} of {work.replicas} replicas are available, {work.least_available} are needed"
+    loud = next((one for one in findings if one.state is not State.QUIET), None)
+    return f"trigger {loud.trigger} is {loud.state}: {loud.message}" if loud else ""
+
+
+def _out_of_time(case: Case, remediation: Remediation, findings: tuple[Finding, ...], lacking: str) -> Verdict | None:
+    if case.now < remediation.spec.verify_until or _still_rolling(case.seen):
+        return None
+    if any(one.state is State.FIRING for one in findings):
+        return Verdict(RemediationState.FAILED, Reason.Failed, f"it did not help in time: {lacking}")
+    return Verdict(
+        RemediationState.INCONCLUSIVE,
+        Reason.Inconclusive,
+        f"the time for the proof ran out, though nothing fires: {lacking}",
+    )
+
+
+def _still_rolling(seen: Observation) -> bool:
+    """Whether our own rollout makes progress within the workload's deadline: a slow rollout is not a failed one."""
+    work = seen.workload
+    if work is None or work.rolled_out or work.progressing is None or work.progressing.reason == _DEADLINE:
+        return False
+    return work.progressing.updated is not None and seen.now - work.progressing.updated < work.progress_deadline

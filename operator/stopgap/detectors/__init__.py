@@ -1,0 +1,19 @@
+"""Detectors: each says, from facts alone, whether one kind of trouble is there. Siblings that do not know each other."""
+
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from stopgap.detectors.crash_loop import CrashLoop
+from stopgap.detectors.image_pull import ImagePull
+from stopgap.detectors.rollout_stuck import RolloutStuck
+from stopgap.detectors.unavailable import Unavailable
+from stopgap.model.observation import Finding, Observation
+
+__all__ = ["CrashLoop", "Detector", "ImagePull", "RolloutStuck", "Unavailable"]
+
+
+class Detector(Protocol):
+    """What every detector can do."""
+
+    def judge(self, seen: Observation, trigger: str, *, after: datetime | None, quiet_for: timedelta) -> Finding:
+        """Return the finding for a trigger of this name, ignoring what happened up to `after`; quiet means quiet for `quiet_for`."""

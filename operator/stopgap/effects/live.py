@@ -1,0 +1,166 @@
+"""The live reads beside the opening of an incident: what must not be taken from an index before something is changed."""
+
+import asyncio
+from typing import Any, Final
+
+import msgspec
+
+from stopgap.api import RemediationConfig
+from stopgap.api.config import NAME as CONFIG_NAME
+from stopgap.core import owners
+from stopgap.core.case import Case
+from stopgap.effects.errors import Forbidden, KubeError, NotFound
+from stopgap.effects.kube import Kube, item
+from stopgap.effects.records import Records
+from stopgap.effects.rights import Rights
+from stopgap.model.base import API_VERSION, Permission
+from stopgap.model.observation import Live
+from stopgap.model.template import Template
+from stopgap.model.workload import Workload
+
+PERMISSIONS: Final = (
+    Permission("apps", ("deployments", "replicasets"), ("get", "list", "watch"), "watch rollouts, and read the older template"),
+    Permission("", ("pods",), ("list", "watch"), "count exits, and see who is ready"),
+    Permission("", ("namespaces",), ("get",), "see a pause annotation"),
+    Permission("", ("serviceaccounts", "persistentvolumeclaims"), ("get",), "see whether what the older template needs is there"),
+    Permission("argoproj.io", ("applications",), ("get",), "see whether Argo CD would undo a change"),
+    Permission("kustomize.toolkit.fluxcd.io", ("kustomizations",), ("get",), "see whether Flux would undo a change"),
+    Permission("helm.toolkit.fluxcd.io", ("helmreleases",), ("get",), "see whether Flux would undo a change"),
+)
+
+_REFERENCES: Final = {
+    "configmap": "configmaps",
+    "secret": "secrets",
+    "persistentvolumeclaim": "persistentvolumeclaims",
+    "serviceaccount": "serviceaccounts",
+}
+_OWNER_PATHS: Final = {
+    owners.OwnerKind.ARGO_CD: ("argoproj.io/v1alpha1", "applications"),
+    owners.OwnerKind.FLUX_KUSTOMIZATION: ("kustomize.toolkit.fluxcd.io/v1", "kustomizations"),
+    owners.OwnerKind.FLUX_HELM_RELEASE: ("helm.toolkit.fluxcd.io/v2", "helmreleases"),
+}
+
+
+class _Annotated(msgspec.Struct):
+    annotations: dict[str, str] = {}
+    generation: int = 0
+    uid: str = ""
+
+
+class _Object(msgspec.Struct):
+    metadata: _Annotated
+
+
+class _Templated(msgspec.Struct):
+    template: dict[str, Any]
+
+
+class _ReplicaSet(msgspec.Struct):
+    spec: _Templated
+
+
+class LiveReads:
+    """Reads what a decision to act must not take from memory."""
+
+    def __init__(self, kube: Kube, records: Records, rights: Rights, *, own_namespace: str, argocd_namespace: str) -> None:
+        self._kube = kube
+        self._records = records
+        self._rights = rights
+        self._own_namespace = own_namespace
+        self._argocd_namespace = argocd_namespace
+
+    async def read(self, case: Case, replica_sets: frozenset[str]) -> Live:
+        """Read everything at once; only the objects that the older template needs in addition come after it."""
+        work = case.seen.workload
+        if work is None:
+            raise ValueError(f"{case.seen.target} has no workload to read about")
+        names = {one.uid: one.name for one in case.seen.revisions if one.uid in replica_sets}
+        templates, namespace, policy_current, config_readable, ownership, may_patch = await asyncio.gather(
+            self._templates(work.namespace, names),
+            self._namespace(work.namespace),
+            self._policy_is_current(case),
+            self._config_is_readable(),
+            self._ownership(work),
+            self._rights.may_patch(work.namespace),
+        )
+        missing, unreadable = await self._missing(case, templates)
+        return Live(
+            templates=templates,
+            namespace_annotations=namespace,
+            missing=missing,
+            unreadable=unreadable,
+            owner=ownership.message if ownership and ownership.reconciles else "",
+            drifting_owner=ownership.message if ownership and not ownership.reconciles else "",
+            may_patch=may_patch,
+            policy_current=policy_current,
+            config_readable=config_readable,
+        )
+
+    async def template(self, namespace: str, name: str) -> Template | None:
+        """Read one ReplicaSet's template; None when it is gone."""
+        try:
+            raw = await self._kube.get(item("apps/v1", "replicasets", name, namespace=namespace))
+        except NotFound:
+            return None
+        return Template.read(msgspec.json.decode(raw, type=_ReplicaSet).spec.template)
+
+    async def _templates(self, namespace: str, names: dict[str, str]) -> dict[str, Template]:
+        found = await asyncio.gather(*(self.template(namespace, name) for name in names.values()))
+        return {uid: template for uid, template in zip(names, found, strict=True) if template is not None}
+
+    async def _namespace(self, name: str) -> dict[str, str]:
+        raw = await self._kube.get(item("v1", "namespaces", name))
+        return msgspec.json.decode(raw, type=_Object).metadata.annotations
+
+    async def _policy_is_current(self, case: Case) -> bool:
+        policy = case.policy
+        if policy is None:
+            return False
+        try:
+            raw = await self._kube.get(item(API_VERSION, policy.plural, policy.metadata.name, namespace=policy.metadata.namespace))
+        except NotFound:
+            return False
+        live = msgspec.json.decode(raw, type=_Object).metadata
+        pauses = (live.annotations.get("stopgap.dev/pause"), policy.metadata.annotations.get("stopgap.dev/pause"))
+        return (live.uid, live.generation) == (policy.metadata.uid, policy.metadata.generation) and pauses[0] == pauses[1]
+
+    async def _config_is_readable(self) -> bool:
+        """An absent config means the defaults; one that cannot be read means that we are paused."""
+        path = item(API_VERSION, RemediationConfig.plural, CONFIG_NAME, namespace=self._own_namespace)
+        try:
+            self._records.take(RemediationConfig, msgspec.json.decode(await self._kube.get(path)))
+        except NotFound:
+            self._records.drop(RemediationConfig, self._own_namespace, CONFIG_NAME)
+        except KubeError:
+            return False
+        return not self._records.config_trouble
+
+    async def _ownership(self, work: Workload) -> owners.Ownership | None:
+        found = owners.owner(work)
+        if found is None or found.kind not in _OWNER_PATHS:
+            return None
+        version, plural = _OWNER_PATHS[found.kind]
+        namespace = found.namespace or self._argocd_namespace
+        try:
+            body = msgspec.json.decode(await self._kube.get(item(version, plural, found.name, namespace=namespace)))
+        except KubeError:
+            body = None
+        return owners.judge(found, work, body)
+
+    async def _missing(self, case: Case, templates: dict[str, Template]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        # What the present template needs too would be missing for it as well; only what the older ones need in addition is looked up.
+        now = case.seen.template.references if case.seen.template else frozenset()
+        wanted = sorted({one for template in templates.values() for one in template.references} - now)
+        states = await asyncio.gather(*(self._is_there(case.seen.target.namespace, one) for one in wanted))
+        missing = tuple(one for one, there in zip(wanted, states, strict=True) if there is False)
+        return missing, tuple(one for one, there in zip(wanted, states, strict=True) if there is None)
+
+    async def _is_there(self, namespace: str, reference: str) -> bool | None:
+        kind, _, name = reference.partition("/")
+        try:
+            await self._kube.get(item("v1", _REFERENCES[kind], name, namespace=namespace))
+        except NotFound:
+            return False
+        except Forbidden:
+            return None
+        return True

@@ -1,0 +1,94 @@
+"""Tells people what Stopgap makes of their policies: Ready or why not, paused or not, and how many workloads each is about."""
+
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from stopgap.api.policy import PauseRequest, PolicyStatus, RemediationPolicy
+from stopgap.core import matching
+from stopgap.core.limits import PAUSE
+from stopgap.effects.errors import KubeError
+from stopgap.effects.index import Index
+from stopgap.effects.record import Recorder
+from stopgap.effects.records import Records
+from stopgap.model.conditions import Truth, condition, put
+from stopgap.model.reasons import Reason
+
+BETWEEN_COUNTS: Final = timedelta(minutes=1)
+"""How often a changed number of workloads alone is worth a write."""
+
+
+class PolicyKeeper:
+    """Writes the status of policies, only where it changed."""
+
+    def __init__(self, index: Index, records: Records, recorder: Recorder, *, now: Callable[[], datetime]) -> None:
+        self._index = index
+        self._records = records
+        self._recorder = recorder
+        self._now = now
+        self._due: datetime | None = None
+        self._changed = True
+
+    def changed(self) -> None:
+        """Note that a policy or the config changed, so that the next round does not wait."""
+        self._changed = True
+
+    async def write(self) -> None:
+        """Write every policy status that differs from what is stored. A write that fails is repeated at the next round."""
+        now = self._now()
+        if not self._changed and self._due and now < self._due:
+            return
+        self._changed, self._due = False, now + BETWEEN_COUNTS
+        try:
+            for policy, status in list(self._statuses(now)):
+                await self._recorder.policy(policy, status)
+        except KubeError:
+            self._changed = True
+
+    def _statuses(self, now: datetime) -> Iterator[tuple[RemediationPolicy | dict[str, Any], PolicyStatus]]:
+        counts: dict[str | None, int] = {}
+        for work in self._index.workloads():
+            decided = matching.deciding(self._records.policies(work.namespace), work.target, work.labels)
+            if decided:
+                counts[decided.metadata.uid] = counts.get(decided.metadata.uid, 0) + 1
+        for policy in self._records.all_policies():
+            status = _status(policy, counts.get(policy.metadata.uid, 0), now)
+            if status != policy.status:
+                yield policy, status
+        for why, body in self._records.unreadable_policies.values():
+            stored = body.get("status", {}).get("conditions") or ()
+            if not any(one.get("message") == why[:1024] for one in stored):
+                yield body, _unreadable(why, now, body["metadata"].get("generation", 0))
+
+
+def _status(policy: RemediationPolicy, matched: int, now: datetime) -> PolicyStatus:
+    fault = matching.fault(policy)
+    old = policy.status.conditions if policy.status else ()
+    ready = (
+        condition("Ready", Truth.FALSE, fault.reason, fault.message, now)
+        if fault
+        else condition("Ready", Truth.TRUE, Reason.Ready, f"{policy.spec.mode}: {_ending(matched)}", now)
+    )
+    paused = _paused(policy, now)
+    pause = condition("Paused", Truth.TRUE if paused else Truth.FALSE, Reason.Paused if paused else Reason.NotPaused, paused, now)
+    return PolicyStatus(
+        observed_generation=policy.metadata.generation or 0,
+        matched_workloads=matched,
+        conditions=put(put(old, ready), pause),
+    )
+
+
+def _ending(matched: int) -> str:
+    return "it is about 1 workload" if matched == 1 else f"it is about {matched} workloads"
+
+
+def _paused(policy: RemediationPolicy, now: datetime) -> str:
+    holding: list[PauseRequest] = [one for one in policy.spec.pause_requests if one.until is None or one.until > now]
+    if holding:
+        return f"{holding[0].name}: {holding[0].reason}"
+    return policy.metadata.annotations.get(PAUSE, "")
+
+
+def _unreadable(why: str, now: datetime, generation: int) -> PolicyStatus:
+    ready = condition("Ready", Truth.FALSE, Reason.InvalidPolicy, why, now)
+    return PolicyStatus(observed_generation=generation, conditions=(ready,))

@@ -1,0 +1,236 @@
+"""Observe → decide → record → execute → record, for one workload at a time. The only caller of `decide`."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Final
+
+from stopgap.api import Incident, Remediation
+from stopgap.api.health import WorkloadHealthStatus
+from stopgap.api.incident import IncidentStatus
+from stopgap.api.remediation import RemediationState, RemediationStatus
+from stopgap.core import attribution, limits
+from stopgap.core.case import Case, Decision, Intent, Notice
+from stopgap.core.decide import decide
+from stopgap.effects.execute import Executor, Outcome
+from stopgap.effects.firstsight import FirstSight
+from stopgap.effects.live import LiveReads
+from stopgap.effects.observe import Observer
+from stopgap.effects.record import Recorder
+from stopgap.effects.telemetry import Telemetry
+from stopgap.model.change import ReplaceTemplate
+from stopgap.model.conditions import Truth, condition, put
+from stopgap.model.observation import Live, Refusal
+from stopgap.model.reasons import Reason
+from stopgap.model.refs import Target
+
+log = logging.getLogger(__name__)
+
+REREAD_SECONDS: Final = 30.0
+"""For so long live reads are believed while something stands against the action anyway; an action always reads afresh."""
+
+
+class Reconciler:
+    """Looks at one workload and does what follows."""
+
+    def __init__(  # noqa: PLR0913 - the parts that it connects
+        self,
+        *,
+        observer: Observer,
+        live: LiveReads,
+        recorder: Recorder,
+        executor: Executor,
+        first_sight: FirstSight,
+        telemetry: Telemetry,
+        leading: Callable[[], bool],
+        now: Callable[[], datetime],
+    ) -> None:
+        self._observer = observer
+        self._live = live
+        self._recorder = recorder
+        self._executor = executor
+        self._first_sight = first_sight
+        self._telemetry = telemetry
+        self._leading = leading
+        self._now = now
+        self._believed: dict[Target, tuple[int, Live, datetime]] = {}
+
+    async def __call__(self, target: Target) -> float | None:
+        """Look at one workload; return the seconds after which to look again without an event."""
+        if not self._leading():
+            return None
+        case = self._observer.case(target)
+        if await self._first_sight.look(case):
+            case = self._observer.case(target)
+        decision = decide(case)
+        self._observer.note_onset(target, attribution.onset(decision.findings))
+        if decision.opening or decision.reads:
+            case, decision = await self._open(case, decision)
+        if decision.intent and decision.reads == frozenset():
+            case, decision = await self._act(case, decision, decision.intent)
+        if decision.resume:
+            case, decision = await self._resume(case, decision.resume)
+        await self._write(case, decision)
+        return decision.look_again.total_seconds() if decision.look_again else None
+
+    # ---------------------------------------------------------------------------------------------------- the hot path
+
+    async def _open(self, case: Case, decision: Decision) -> tuple[Case, Decision]:
+        """Open the incident and read live at once: neither waits for the other."""
+        work, target = case.seen.workload, case.seen.target
+        if work is None:
+            return case, decision
+        opening = decision.opening
+        reading = self._read(case, decision.reads)
+        incident: Incident | None
+        if opening:
+            number = case.health.incidents + 1
+            incident, live = await asyncio.gather(self._recorder.open(work, opening, number), reading)
+            self._telemetry.opened(target, opening.trigger)
+        else:
+            incident, live = case.incident, await reading
+        fresh = self._observer.case(target, live)
+        fresh = replace(fresh, incident=fresh.incident or incident)
+        return fresh, decide(fresh)
+
+    async def _read(self, case: Case, replica_sets: frozenset[str]) -> Live | None:
+        """Read live; what was read a moment ago is good enough where something stood against the action anyway."""
+        if not replica_sets or case.seen.workload is None:
+            return None
+        generation, target = case.seen.workload.generation, case.seen.target
+        believed = self._believed.get(target)
+        if believed and believed[0] == generation and (case.now - believed[2]).total_seconds() < REREAD_SECONDS:
+            return believed[1]
+        live = await self._live.read(case, replica_sets)
+        self._believed[target] = (generation, live, case.now)
+        return live
+
+    async def _act(self, case: Case, decision: Decision, intent: Intent) -> tuple[Case, Decision]:
+        """Record the intent, then do it. What was concluded before the act is written after it: the act does not wait for prose."""
+        work, live, target = case.seen.workload, case.seen.live, case.seen.target
+        self._believed.pop(target, None)
+        if work is None or live is None:
+            raise ValueError(f"an action on {target} was decided without the workload or the live reads")
+        remediation, new = await self._recorder.intend(work, intent.spec)
+        change = ReplaceTemplate(target, work.uid, intent.spec.generation, live.templates[intent.back_to])
+        if case.incident is not None and decision.status is not None:
+            case = replace(case, incident=case.incident.model_copy(update={"status": decision.status}))
+        after, then = await self._carry_out(case, remediation, change, first=new)
+        return after, replace(then, notices=(*decision.notices, *then.notices))
+
+    async def _carry_out(
+        self, case: Case, remediation: Remediation, change: ReplaceTemplate | Refusal, *, first: bool
+    ) -> tuple[Case, Decision]:
+        if not self._leading():
+            # The next leader finds the intent, looks at the target, and finishes or gives it up.
+            return case, Decision()
+        outcome = await self._executor.perform(remediation, change, first=first)
+        self._telemetry.acted(case.seen.target, remediation, outcome)
+        log.info("carried out", extra={"remediation": remediation.metadata.name, "state": str(outcome.state), "why": outcome.message})
+        status = _settled(remediation, outcome, self._now())
+        done = remediation.model_copy(update={"status": status})
+        fresh = replace(_with(self._observer.case(case.seen.target), done), incident=case.incident)
+        decision = decide(fresh)
+        # The record of the act goes first into the write; what verification adds to it at this very look rides along.
+        latest = decision.remediation[1] if decision.remediation else status
+        wait = decision.look_again if status.state is RemediationState.VERIFYING else timedelta(seconds=1)
+        return fresh, replace(decision, remediation=(remediation, latest), look_again=wait)
+
+    async def _resume(self, case: Case, remediation: Remediation) -> tuple[Case, Decision]:
+        """Finish an intent that was found: after a restart, or of a copy that is no longer the leader."""
+        plan, ref = remediation.spec.plan, remediation.spec.target_ref
+        template = await self._live.template(case.seen.target.namespace, plan.replica_set)
+        against = await self._against_resuming(case)
+        change: ReplaceTemplate | Refusal
+        if against is not None:
+            change = against
+        elif template is None or template.digest != plan.to_digest:
+            change = Refusal(Reason.NoHealthyRevision, f"ReplicaSet {plan.replica_set} is gone or was changed")
+        else:
+            change = ReplaceTemplate(case.seen.target, ref.uid, remediation.spec.generation, template)
+        return await self._carry_out(case, remediation, change, first=False)
+
+    async def _against_resuming(self, case: Case) -> Refusal | None:
+        """Say what now stands against finishing an intent: a person's order to stop, or a policy that is gone or less bold."""
+        live = await self._live.read(case, frozenset())
+        fresh = self._observer.case(case.seen.target, live)
+        if fresh.policy is None:
+            return Refusal(Reason.NoStepApplies, "the policy was deleted, or is not Ready any more")
+        return limits.stopped(fresh, fresh.policy)
+
+    # ------------------------------------------------------------------------------------------------------- recording
+
+    async def _write(self, case: Case, decision: Decision) -> None:
+        """Write what changed. Independent records at once; the label that closes an incident last."""
+        writes = []
+        if decision.remediation:
+            writes.append(self._write_remediation(case, *decision.remediation))
+        if decision.health is not None or decision.opening:
+            writes.append(self._write_health(case, decision.health))
+        incident = case.incident
+        if incident and decision.status and decision.status != self._stored(incident):
+            writes.append(self._write_incident(incident, decision))
+        writes += [self._write_duplicate(*one) for one in decision.duplicates]
+        await asyncio.gather(*writes)
+        for notice in decision.notices:
+            await self._tell(case, notice)
+
+    def _stored(self, incident: Incident) -> IncidentStatus | None:
+        """The status as it was last stored: the one in the case may already hold what was concluded before the act."""
+        return next((one.status for one in self._observer.incidents(incident) if one.metadata.uid == incident.metadata.uid), None)
+
+    async def _write_incident(self, incident: Incident, decision: Decision) -> None:
+        if decision.status is None:
+            return
+        written = await self._recorder.incident(incident, decision.status)
+        if decision.closed:
+            await self._recorder.close(written)
+            self._telemetry.closed(incident)
+
+    async def _write_duplicate(self, incident: Incident, status: IncidentStatus) -> None:
+        await self._recorder.incident(incident, status)
+
+    async def _write_remediation(self, case: Case, remediation: Remediation, status: RemediationStatus) -> None:
+        if status.state.ended and status.executed_at and not status.fields_returned:
+            returned = await self._executor.give_back(remediation)
+            status = status.model_copy(update={"fields_returned": returned})
+        if status.state.ended and remediation.state is not status.state:
+            self._telemetry.ended(case.seen.target, remediation, status)
+        await self._recorder.remediation(remediation, status)
+
+    async def _write_health(self, case: Case, health: WorkloadHealthStatus | None) -> None:
+        work = case.seen.workload
+        if work is not None and health is not None and not work.deleting:
+            await self._recorder.health(work, health)
+
+    async def _tell(self, case: Case, notice: Notice) -> None:
+        if case.incident:
+            await self._recorder.event(case.incident, notice, case.now)
+        if case.seen.workload and notice.reason in _WORTH_TELLING_ON_THE_WORKLOAD:
+            await self._recorder.event(case.seen.workload, notice, case.now)
+
+
+_WORTH_TELLING_ON_THE_WORKLOAD: Final = frozenset({Reason.Detected, Reason.Executed, Reason.Mitigated, Reason.Escalated})
+
+
+def _with(case: Case, done: Remediation) -> Case:
+    others = [one for one in case.remediations if one.metadata.uid != done.metadata.uid]
+    return replace(case, remediations=(*others, done))
+
+
+def _settled(remediation: Remediation, outcome: Outcome, now: datetime) -> RemediationStatus:
+    """Turn what became of the write into the remediation's status."""
+    status = remediation.status or RemediationStatus()
+    changes: dict[str, object] = {
+        "state": outcome.state,
+        "message": outcome.message[:1024],
+        "tries": status.tries + outcome.tries,
+        "executed_at": outcome.executed_at,
+        "written_digest": outcome.written_digest,
+    }
+    if outcome.state is not RemediationState.VERIFYING:
+        settled = condition("Succeeded", Truth.FALSE, outcome.reason, outcome.message, now)
+        changes |= {"ended_at": now, "conditions": put(status.conditions, settled)}
+    return status.model_copy(update=changes)

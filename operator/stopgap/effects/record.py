@@ -1,0 +1,227 @@
+"""Writes the records: incidents, remediations, the memory of workloads, and Events. Each own write is folded in from its reply."""
+
+import hashlib
+from datetime import datetime
+from typing import Any, Final, TypeVar
+
+import msgspec
+from pydantic import BaseModel
+
+from stopgap.api import Incident, Remediation, RemediationPolicy, WorkloadHealth
+from stopgap.api.health import WorkloadHealthSpec, WorkloadHealthStatus
+from stopgap.api.incident import CLOSED_LABEL, TARGET_UID_LABEL, IncidentSource, IncidentSpec, IncidentStatus
+from stopgap.api.policy import PolicyStatus, Source
+from stopgap.api.remediation import RemediationSpec, RemediationStatus
+from stopgap.core.case import Notice, Opening
+from stopgap.effects.errors import Conflict, NotFound
+from stopgap.effects.kube import Kube, PatchKind, collection, item
+from stopgap.effects.records import Records
+from stopgap.model.base import API_VERSION, Kind, Permission
+from stopgap.model.refs import TargetRef, TargetUidRef
+from stopgap.model.workload import Workload
+
+PERMISSIONS: Final = (Permission("events.k8s.io", ("events",), ("create",), "tell people in kubectl describe what was done"),)
+INCIDENT_LABEL: Final = "stopgap.dev/incident"
+MOST_NUMBERS: Final = 20
+
+KindT = TypeVar("KindT", bound=Kind)
+
+
+class Recorder:
+    """Writes our own kinds."""
+
+    def __init__(self, kube: Kube, records: Records, identity: str) -> None:
+        self._kube = kube
+        self._records = records
+        self._identity = identity[:128]
+
+    async def open(self, work: Workload, opening: Opening, number: int) -> Incident:
+        """Create the incident, or adopt the one that says the same; another one of that name makes it take the next number."""
+        for attempt in range(MOST_NUMBERS):
+            name = numbered(work.name, number + attempt)
+            spec = IncidentSpec(
+                title=opening.title,
+                target_ref=TargetRef(name=work.name),
+                started_at=opening.started_at,
+                source=IncidentSource(type=Source.WORKLOAD, name=opening.trigger, fingerprint=opening.fingerprint),
+            )
+            try:
+                return await self._create(Incident, work.namespace, name, spec, {TARGET_UID_LABEL: work.uid})
+            except Conflict:
+                found = await self._read(Incident, work.namespace, name)
+                if found and found.spec.source.fingerprint == opening.fingerprint and not is_closed(found):
+                    return found
+        raise RuntimeError(f"no free name for an incident of {work.target} from {numbered(work.name, number)} on")
+
+    async def intend(self, work: Workload, spec: RemediationSpec) -> tuple[Remediation, bool]:
+        """Record the intent. Returns it, and whether it is new: one that was there may have been carried out already."""
+        labels = {INCIDENT_LABEL: spec.incident_ref.uid, TARGET_UID_LABEL: work.uid}
+        for sequence in range(1, MOST_NUMBERS):
+            name = f"{work.name[:200]}-{work.uid[:8]}-g{spec.generation}-{sequence}"
+            try:
+                return await self._create(Remediation, work.namespace, name, spec, labels), True
+            except Conflict:
+                found = await self._read(Remediation, work.namespace, name)
+                if found and _same_intent(found.spec, spec) and not found.state.ended:
+                    return found, False
+        raise RuntimeError(f"no free name for a remediation of {work.target} at generation {spec.generation}")
+
+    async def incident(self, incident: Incident, status: IncidentStatus) -> Incident:
+        """Write an incident's status."""
+        return await self._status(incident, status)
+
+    async def close(self, incident: Incident) -> None:
+        """Label an incident as over: from then on it is not watched."""
+        path = item(API_VERSION, Incident.plural, incident.metadata.name, namespace=incident.metadata.namespace)
+        body = {"metadata": {"labels": {CLOSED_LABEL: "true"}}}
+        self._take(Incident, await self._kube.patch(path, body, how=PatchKind.MERGE))
+
+    async def remediation(self, remediation: Remediation, status: RemediationStatus) -> Remediation:
+        """Write a remediation's status."""
+        return await self._status(remediation, status)
+
+    async def health(self, work: Workload, status: WorkloadHealthStatus) -> None:
+        """Write what is remembered about a workload; the object is made at the first thing worth remembering."""
+        known = self._records.health(work.uid)
+        if known is None:
+            known = await self._make_health(work)
+        await self._status(known, status)
+
+    async def policy(self, policy: RemediationPolicy | dict[str, Any], status: PolicyStatus) -> None:
+        """Write what we make of a policy, also of one that does not fit our model."""
+        body = dumped(policy) if isinstance(policy, RemediationPolicy) else policy
+        meta = body["metadata"]
+        path = item(API_VERSION, RemediationPolicy.plural, meta["name"], namespace=meta["namespace"], subresource="status")
+        self._take(RemediationPolicy, await self._kube.patch(path, _replace_status(meta["resourceVersion"], status), how=PatchKind.JSON))
+
+    async def event(self, regarding: Kind | Workload, notice: Notice, now: datetime) -> None:
+        """Post one Event. Its name is made of what it says, so that saying it twice posts it once."""
+        reference = _reference(regarding)
+        said = f"{reference['uid']}.{notice.reason}.{notice.message}"
+        name = f"{reference['name'][:200]}.{hashlib.blake2b(said.encode(), digest_size=8).hexdigest()}"
+        body = {
+            "apiVersion": "events.k8s.io/v1",
+            "kind": "Event",
+            "metadata": {"name": name, "namespace": reference["namespace"]},
+            "eventTime": f"{now:%Y-%m-%dT%H:%M:%S}.{now.microsecond:06d}Z",
+            "reportingController": "stopgap.dev/operator",
+            "reportingInstance": self._identity,
+            "action": str(notice.reason),
+            "reason": str(notice.reason),
+            "regarding": reference,
+            "note": notice.message[:1000],
+            "type": "Warning" if notice.warning else "Normal",
+        }
+        try:
+            await self._kube.create(collection("events.k8s.io/v1", "events", reference["namespace"]), body)
+        except Conflict:
+            return
+
+    async def _make_health(self, work: Workload) -> WorkloadHealth:
+        spec = WorkloadHealthSpec(target_ref=TargetUidRef(name=work.name, uid=work.uid))
+        name = f"{work.name[:230]}-{work.uid[:8]}"
+        owner = {"apiVersion": "apps/v1", "kind": work.kind, "name": work.name, "uid": work.uid}
+        try:
+            return await self._create(WorkloadHealth, work.namespace, name, spec, {TARGET_UID_LABEL: work.uid}, owners=[owner])
+        except Conflict:
+            found = await self._read(WorkloadHealth, work.namespace, name)
+            if found is None:
+                raise
+            return found
+
+    async def _create(  # noqa: PLR0913 - the parts of an object
+        self,
+        kind: type[KindT],
+        namespace: str,
+        name: str,
+        spec: BaseModel,
+        labels: dict[str, str],
+        *,
+        owners: list[dict[str, Any]] | None = None,
+    ) -> KindT:
+        meta: dict[str, Any] = {"name": name, "namespace": namespace, "labels": labels}
+        if owners:
+            meta["ownerReferences"] = owners
+        body = {"apiVersion": API_VERSION, "kind": kind.__name__, "metadata": meta, "spec": dumped(spec)}
+        return self._take(kind, await self._kube.create(collection(API_VERSION, kind.plural, namespace), body))
+
+    async def _read(self, kind: type[KindT], namespace: str, name: str) -> KindT | None:
+        try:
+            return self._take(kind, await self._kube.get(item(API_VERSION, kind.plural, name, namespace=namespace)))
+        except NotFound:
+            return None
+
+    async def _status(self, stored: KindT, status: BaseModel) -> KindT:
+        meta = stored.metadata
+        path = item(API_VERSION, stored.plural, meta.name, namespace=meta.namespace, subresource="status")
+        raw = await self._kube.patch(path, _replace_status(meta.resource_version, status), how=PatchKind.JSON)
+        return self._take(type(stored), raw)
+
+    def _take(self, kind: type[KindT], raw: bytes) -> KindT:
+        body = msgspec.json.decode(raw)
+        self._records.take(kind, body)
+        return kind.model_validate(body)
+
+
+def dumped(model: BaseModel) -> dict[str, Any]:
+    """Return a model as it stands in a manifest: nothing that is empty, for a reader has to skip it."""
+    body: dict[str, Any] = _filled(model.model_dump(mode="json", by_alias=True, exclude_none=True))
+    return body
+
+
+def _filled(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_filled(one) for one in value]
+    if isinstance(value, dict):
+        # metav1.Condition requires its message, even an empty one.
+        return {
+            key: _filled(one)
+            for key, one in value.items()
+            if one not in ("", [], {}) or (key == "message" and "lastTransitionTime" in value)
+        }
+    return value
+
+
+def numbered(workload: str, number: int) -> str:
+    """Return the name of a workload's n-th incident."""
+    return f"{workload[:240]}-{number}"
+
+
+def is_closed(incident: Incident) -> bool:
+    """Whether an incident is over."""
+    return incident.metadata.labels.get(CLOSED_LABEL) == "true"
+
+
+def _same_intent(found: RemediationSpec, wanted: RemediationSpec) -> bool:
+    return (found.incident_ref.uid, found.target_ref.uid, found.plan.to_digest) == (
+        wanted.incident_ref.uid,
+        wanted.target_ref.uid,
+        wanted.plan.to_digest,
+    )
+
+
+def _replace_status(version: str | None, status: BaseModel) -> list[dict[str, Any]]:
+    # The whole status at once, tested against the version it was derived from: a lost race is seen, and decided afresh.
+    return [
+        {"op": "test", "path": "/metadata/resourceVersion", "value": version},
+        {"op": "add", "path": "/status", "value": dumped(status)},
+    ]
+
+
+def _reference(regarding: Kind | Workload) -> dict[str, str]:
+    if isinstance(regarding, Workload):
+        return {
+            "apiVersion": "apps/v1",
+            "kind": regarding.kind,
+            "namespace": regarding.namespace,
+            "name": regarding.name,
+            "uid": regarding.uid,
+        }
+    meta = regarding.metadata
+    return {
+        "apiVersion": API_VERSION,
+        "kind": type(regarding).__name__,
+        "namespace": meta.namespace or "",
+        "name": meta.name,
+        "uid": meta.uid or "",
+    }

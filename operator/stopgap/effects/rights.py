@@ -1,0 +1,48 @@
+"""Whether our ServiceAccount may act in a namespace, asked of the API server and remembered for a while."""
+
+import time
+from typing import Any, Final
+
+import msgspec
+
+from stopgap.effects.errors import KubeError
+from stopgap.effects.kube import Kube, collection
+
+GRANTED_FOR: Final = 300.0
+"""Seconds for which a yes is believed. A right that was taken away meanwhile shows as a refused write, which is one clear refusal."""
+REFUSED_FOR: Final = 20.0
+"""Seconds for which a no is believed: somebody is likely to be mending it."""
+
+
+class Rights:
+    """Asks with a SelfSubjectAccessReview, which every ServiceAccount may create and which stores nothing."""
+
+    def __init__(self, kube: Kube) -> None:
+        self._kube = kube
+        self._known: dict[str, tuple[bool, float]] = {}
+
+    async def may_patch(self, namespace: str) -> bool:
+        """Say whether we may patch Deployments there. When the question fails, the write itself will tell."""
+        answer, until = self._known.get(namespace, (False, 0.0))
+        if time.monotonic() < until:
+            return answer
+        try:
+            answer = await self._ask(namespace)
+        except KubeError:
+            return True
+        self._known[namespace] = (answer, time.monotonic() + (GRANTED_FOR if answer else REFUSED_FOR))
+        return answer
+
+    def forget(self, namespace: str) -> None:
+        """Believe nothing about a namespace any more."""
+        self._known.pop(namespace, None)
+
+    async def _ask(self, namespace: str) -> bool:
+        attributes = {"namespace": namespace, "verb": "patch", "group": "apps", "resource": "deployments"}
+        body: dict[str, Any] = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": attributes},
+        }
+        answer = msgspec.json.decode(await self._kube.create(collection("authorization.k8s.io/v1", "selfsubjectaccessreviews"), body))
+        return bool(answer["status"]["allowed"])

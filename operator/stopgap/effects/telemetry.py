@@ -1,0 +1,63 @@
+"""Metrics about what Stopgap does, for Prometheus."""
+
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from stopgap.api import Incident, Remediation
+from stopgap.api.remediation import RemediationStatus
+from stopgap.effects.execute import Outcome
+from stopgap.model.refs import Target
+
+_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+
+class Telemetry:
+    """The counters. Labels are bounded: namespaces, actions and states, never names of workloads."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._opened = Counter("stopgap_incidents_opened", "Incidents opened by Stopgap itself.", ["namespace"], registry=registry)
+        self._closed = Counter("stopgap_incidents_closed", "Incidents that were resolved or closed.", ["namespace"], registry=registry)
+        self._acted = Counter(
+            "stopgap_actions", "Writes for an action, by what became of them.", ["namespace", "action", "state"], registry=registry
+        )
+        self._ended = Counter(
+            "stopgap_remediations_ended", "Remediations, by how they ended.", ["namespace", "action", "state"], registry=registry
+        )
+        self._requests = Counter("stopgap_api_requests", "Requests to the API server.", ["verb", "resource", "code"], registry=registry)
+        self._seconds = Histogram(
+            "stopgap_api_request_seconds", "Time until the API server answered.", ["verb"], buckets=_BUCKETS, registry=registry
+        )
+        self._failed = Counter(
+            "stopgap_reconcile_errors", "Looks at a workload that failed and are repeated.", ["error"], registry=registry
+        )
+        self.leading = Gauge("stopgap_leading", "1 while this copy holds the Lease.", registry=registry)
+        self.synced = Gauge("stopgap_synced", "1 once every watch has had its first complete list.", registry=registry)
+        self.workloads = Gauge("stopgap_workloads", "Workloads in the index.", registry=registry)
+        self.open_incidents = Gauge("stopgap_open_incidents", "Incidents that are not over.", registry=registry)
+
+    def requested(self, verb: str, resource: str, code: int, seconds: float) -> None:
+        """Count one request to the API server; code 0: no answer."""
+        self._requests.labels(verb, resource, str(code)).inc()
+        if verb != "watch":
+            self._seconds.labels(verb).observe(seconds)
+
+    def opened(self, target: Target, trigger: str) -> None:  # noqa: ARG002 - trigger names are not bounded
+        """Count an incident."""
+        self._opened.labels(target.namespace).inc()
+
+    def closed(self, incident: Incident) -> None:
+        """Count the end of an incident."""
+        self._closed.labels(incident.metadata.namespace or "").inc()
+
+    def acted(self, target: Target, remediation: Remediation, outcome: Outcome) -> None:
+        """Count an attempt to write."""
+        self._acted.labels(target.namespace, remediation.spec.action, outcome.state).inc()
+
+    def ended(self, target: Target, remediation: Remediation, status: RemediationStatus) -> None:
+        """Count the end of a remediation."""
+        self._ended.labels(target.namespace, remediation.spec.action, status.state).inc()
+
+    def failed(self, error: Exception) -> None:
+        """Count a look that failed."""
+        self._failed.labels(type(error).__name__).inc()

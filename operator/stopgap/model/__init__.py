@@ -1,0 +1,1 @@
+"""Words: the plain values every other floor speaks in. Nothing here does anything."""

@@ -1,0 +1,112 @@
+"""Everything a decision may know about one workload, gathered into one frozen value."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from stopgap.model.reasons import Reason
+from stopgap.model.refs import Target
+from stopgap.model.template import Template
+from stopgap.model.workload import Exit, Level, Neighbour, Pod, Revision, State, Stint, Workload
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """What was read from the API server beside opening the incident: never older than the incident's first write."""
+
+    templates: Mapping[str, Template]
+    """Template of each ReplicaSet that was asked for, by its UID; absent = the ReplicaSet is gone."""
+    namespace_annotations: Mapping[str, str]
+    missing: tuple[str, ...] = ()
+    """Objects that a template needs and that do not exist, as `configmap/settings`."""
+    unreadable: tuple[str, ...] = ()
+    """What could not be looked at for want of rights, as `secrets`: neither there nor missing."""
+    owner: str = ""
+    """The reconciling owner in one sentence with what to do there, or empty."""
+    drifting_owner: str = ""
+    """An owner that does not reconcile by itself, in one sentence, or empty."""
+    may_patch: bool = True
+    """Whether the API server says that we may patch the target."""
+    policy_current: bool = True
+    """Whether the policy still exists with the generation that was decided on."""
+    config_readable: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """The facts about one workload at one moment. Copied from the index without waiting for anything."""
+
+    now: datetime
+    target: Target
+    synced: bool
+    """Whether every watch has had its first complete list: before that, absence proves nothing."""
+    workload: Workload | None
+    template: Template | None = None
+    """The workload's present template."""
+    revisions: tuple[Revision, ...] = ()
+    """Newest first, by revision number."""
+    pods: tuple[Pod, ...] = ()
+    """Only those that are not simply well."""
+    exits: tuple[tuple[str, Exit], ...] = ()
+    """The ledger: (ReplicaSet UID, exit), oldest first."""
+    levels: tuple[Level, ...] = ()
+    """Availability since it was last complete, oldest first; empty while every wanted replica is available."""
+    level_known_since: datetime | None = None
+    """Since when availability has been watched."""
+    neighbours: tuple[Neighbour, ...] = ()
+    current_since: datetime | None = None
+    """When the newest template became the wanted one, as far as it is known."""
+    stints: tuple[Stint, ...] = ()
+    """Revisions that were seen healthy before the newest one, and that the record may not hold yet."""
+    changed_under_watch: bool = False
+    """Whether a rollout of this workload was seen: only then is there something worth recording."""
+    live: Live | None = None
+
+    @property
+    def newest(self) -> Revision | None:
+        """The ReplicaSet of the Deployment's present template, once the Deployment controller has made or chosen it."""
+        work = self.workload
+        if work is None or work.observed_generation < work.generation:
+            return None
+        return next((one for one in self.revisions if one.number == work.revision), None)
+
+    def pods_of(self, revision: Revision) -> tuple[Pod, ...]:
+        """Return the troubled pods of one revision."""
+        return tuple(pod for pod in self.pods if pod.owner == revision.uid)
+
+    def started_pods(self, revision: Revision) -> int:
+        """Count the pods of a revision in which anything has been started: healthy ones are known by their number only."""
+        idle = sum(1 for pod in self.pods_of(revision) if not _has_started(pod))
+        troubled = sum(1 for pod in self.pods_of(revision) if _has_started(pod))
+        return max(revision.replicas - idle, troubled)
+
+
+def _has_started(pod: Pod) -> bool:
+    return any(one.ready or one.running_since or one.restarts or one.ended or one.last_ended for one in pod.containers)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one trigger of a policy says about a workload."""
+
+    trigger: str
+    type: Reason
+    state: State
+    message: str
+    since: datetime | None = None
+    revision: str = ""
+    """UID of the ReplicaSet whose pods show it, or empty."""
+    nodes: frozenset[str] = field(default_factory=frozenset)
+    cause: Reason | None = None
+    """A cause class that the detector itself can see, such as RegistryUnavailable."""
+    look_again: timedelta | None = None
+    """When waiting alone will change the answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """One reason not to act, for a person: what, on what, and what to do."""
+
+    reason: Reason
+    message: str
+    until: datetime | None = None

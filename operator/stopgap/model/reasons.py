@@ -1,0 +1,139 @@
+"""Every reason Stopgap gives, with one sentence of meaning: conditions, refusals, Events and timeline entries all use these."""
+
+from enum import StrEnum
+from typing import Self
+
+
+class Reason(StrEnum):
+    """A CamelCase word that machines match on; `meaning` is the sentence for people. `docs/reference/reasons.md` lists them all."""
+
+    meaning: str
+
+    def __new__(cls, value: str, meaning: str) -> Self:
+        """Attach the sentence to the word."""
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.meaning = meaning
+        return member
+
+    # What was found.
+    CrashLoop = "CrashLoop", "A container of the newest revision exits again and again."
+    OOMKilled = (
+        "OOMKilled",
+        "A container of the newest revision is killed again and again for using more memory than its limit.",
+    )
+    InitCrashLoop = (
+        "InitCrashLoop",
+        "An init container of the newest revision exits again and again, so the pod never starts.",
+    )
+    RolloutStuck = "RolloutStuck", "A rollout makes no progress."
+    ErrImagePull = "ErrImagePull", "The image of a container cannot be pulled."
+    ImagePullBackOff = (
+        "ImagePullBackOff",
+        "The image of a container could not be pulled; the kubelet waits before it tries again.",
+    )
+    InvalidImageName = "InvalidImageName", "The image name of a container is not valid."
+    CreateContainerConfigError = (
+        "CreateContainerConfigError",
+        "A container cannot be created because something that its configuration names is missing or wrong.",
+    )
+    Unavailable = "Unavailable", "Fewer replicas are available than the policy wants."
+
+    # Why the newest revision is not the one to blame: these stop every step, not only a rollback.
+    NoRecentChange = "NoRecentChange", "Nothing about the workload changed shortly before the trouble began."
+    NotAttributable = (
+        "NotAttributable",
+        "The failure is not explained by the newest revision: older pods fail too, or something shared does.",
+    )
+    ConfigOnlyChange = (
+        "ConfigOnlyChange",
+        "No image or command changed; only annotations did, so an older revision would fail the same way.",
+    )
+    QuotaExceeded = "QuotaExceeded", "Pods cannot be created because a quota is used up."
+    Unschedulable = "Unschedulable", "Pods cannot be placed on any node."
+    RegistryUnavailable = (
+        "RegistryUnavailable",
+        "The registry refuses or does not answer; the image itself may be fine.",
+    )
+    InjectedContainer = (
+        "InjectedContainer",
+        "The failing container is not in the workload's template; something injected it.",
+    )
+    SignalUnknown = "SignalUnknown", "The signal cannot be read, so nothing is concluded from it."
+
+    # Why an action is not taken.
+    NotLeader = "NotLeader", "This copy of Stopgap is the standby; the leader acts."
+    Paused = "Paused", "A pause request or a pause annotation stops every action here."
+    Excluded = "Excluded", "The namespace is excluded by the RemediationConfig."
+    TargetBusy = "TargetBusy", "Another remediation of this workload has not ended."
+    CooldownActive = "CooldownActive", "The last action on this workload was too short a time ago."
+    AttemptsExhausted = "AttemptsExhausted", "This incident has used up the actions that its policy allows."
+    RateLimited = "RateLimited", "A budget for actions (policy, target, namespace or cluster) is used up for now."
+    OwnedByController = "OwnedByController", "Another controller owns this workload and would undo a change."
+    GitOpsOwned = (
+        "GitOpsOwned",
+        "A GitOps tool reconciles this workload and would undo a change; the change has to be made in Git.",
+    )
+    DeploymentPaused = "DeploymentPaused", "The Deployment is paused, so a changed template would not roll out."
+    RolloutInProgress = "RolloutInProgress", "A newer revision than the judged one is being rolled out."
+    NoHealthyRevision = (
+        "NoHealthyRevision",
+        "No older revision is known to have been healthy, or none that was still exists.",
+    )
+    ReferenceMissing = "ReferenceMissing", "The older template needs an object that is gone."
+    RollbackForbidden = (
+        "RollbackForbidden",
+        "A revision on the way back is marked as one that must not be rolled back over.",
+    )
+    MutableImage = "MutableImage", "An image tag of the older template may mean another image by now."
+    RecreateOutage = "RecreateOutage", "The strategy would take down the pods that still serve."
+    NotAuthorized = "NotAuthorized", "Stopgap's ServiceAccount may not make this change here."
+    ObserveOnly = "ObserveOnly", "The mode is Observe: the action is described and not taken."
+    NoStepApplies = "NoStepApplies", "No step of the policy is meant for this finding."
+
+    # How an action ended.
+    Executed = "Executed", "The change was written and is being verified."
+    Succeeded = "Succeeded", "The change was written and helped."
+    Failed = "Failed", "The change was written and did not help."
+    Inconclusive = "Inconclusive", "The change was written; whether it helped cannot be told."
+    Superseded = "Superseded", "The workload was changed by somebody else before the action; nothing was written."
+    Refused = "Refused", "A reason against the action appeared after it was recorded; nothing was written."
+    OutcomeUnknown = "OutcomeUnknown", "Whether the change was written cannot be told; it is not repeated."
+    NotTheRelease = "NotTheRelease", "The older revision fails in the same way, so the release was not to blame."
+    FieldsReturned = (
+        "FieldsReturned",
+        "Stopgap gave up ownership of the fields it wrote, so that the next apply by the team meets no conflict.",
+    )
+    MutatedByAdmission = "MutatedByAdmission", "Admission changed the template that was written."
+
+    # The way of an incident.
+    Detected = "Detected", "An incident began."
+    Triaged = "Triaged", "The signals, the severity and the suspected change are known."
+    Mitigating = "Mitigating", "An action was taken and is being verified."
+    Mitigated = "Mitigated", "The bleeding has stopped: the workload is available and its signals are quiet."
+    Recovered = "Recovered", "The signals went quiet without an action."
+    Resolved = "Resolved", "The incident is over."
+    FalseAlarm = "FalseAlarm", "A person says that there was no incident."
+    SignalLost = "SignalLost", "Every signal has been unknown for too long; people decide."
+    Escalated = "Escalated", "Automation has ended here; people take over."
+    Contested = "Contested", "Somebody put the bad revision back after the action. Stopgap does not fight."
+    SupersededByRevision = "SupersededByRevision", "Somebody rolled out another revision; it is judged afresh."
+    TargetGone = "TargetGone", "The workload no longer exists."
+    Acknowledged = "Acknowledged", "A person has taken the incident."
+    Allowed = "Allowed", "Nothing stands against the action."
+    Duplicate = "Duplicate", "Another incident of the same workload is open and is the one that is handled."
+    GitOpsDrift = (
+        "GitOpsDrift",
+        "The cluster differs from what the workload's owner would deploy; its next upgrade brings the old state back.",
+    )
+    NoGitOpsDrift = "NoGitOpsDrift", "No deploying tool is known to hold another state than the cluster."
+    Open = "Open", "The incident is not over yet."
+
+    # Policies.
+    Ready = "Ready", "The policy is understood and in force."
+    InvalidPolicy = "InvalidPolicy", "The policy cannot work as it is written; it never acts."
+    NewerThanOperator = (
+        "NewerThanOperator",
+        "The object uses something that this version of Stopgap does not know; it never acts.",
+    )
+    NotPaused = "NotPaused", "Nothing pauses this."

@@ -1,0 +1,57 @@
+"""References from one object to another, always within a namespace."""
+
+from typing import Annotated, Literal, NamedTuple
+
+from pydantic import Field
+
+from stopgap.model.base import ApiModel, Name, Uid
+
+
+class Target(NamedTuple):
+    """The key of a workload: what the queue, the index and the records are keyed by."""
+
+    namespace: str
+    kind: str
+    name: str
+
+    def __str__(self) -> str:
+        """Read as kubectl would be asked: `deployment/api in shop`."""
+        return f"{self.kind.lower()}/{self.name} in {self.namespace}"
+
+
+class TargetRef(ApiModel):
+    """A workload in the same namespace."""
+
+    api_version: Literal["apps/v1"] = "apps/v1"
+    kind: Literal["Deployment"] = "Deployment"
+    """Kind of the workload."""
+    name: Name
+    """Name of the workload, in the namespace of this object."""
+
+
+class TargetUidRef(TargetRef):
+    """A workload in the same namespace, pinned to one incarnation of it."""
+
+    uid: Uid
+    """UID of the workload: a new one of the same name is not meant."""
+
+
+class PolicyRef(ApiModel):
+    """The policy that decides."""
+
+    kind: Literal["RemediationPolicy"] = "RemediationPolicy"
+    name: Name
+
+
+class PolicyUidRef(PolicyRef):
+    """The policy that decided, pinned to the generation that was read."""
+
+    uid: Uid = ""
+    generation: Annotated[int, Field(ge=0, le=2**53)] = 0
+
+
+class ObjectRef(ApiModel):
+    """Another object of ours in the same namespace."""
+
+    name: Name
+    uid: Uid = ""

@@ -1,0 +1,207 @@
+"""Facts about workloads, as the watch index holds them: flat, small and immutable.
+
+msgspec Structs rather than dataclasses, because an index of a large cluster holds tens of thousands of them.
+"""
+
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from msgspec import Struct
+
+from stopgap.model.refs import Target
+
+RESTART_OF_A_CRASH_LOOP = "CrashLoopBackOff"
+
+
+class Flag(Struct, frozen=True, gc=False):
+    """One condition of a foreign object: whether it holds, why, and since when."""
+
+    holds: bool | None
+    reason: str
+    message: str
+    since: datetime | None
+    updated: datetime | None
+
+
+class Workload(Struct, frozen=True, gc=False):
+    """A Deployment. Counts are pods; `template` is the raw JSON of `.spec.template`, parsed only in trouble."""
+
+    namespace: str
+    kind: str
+    name: str
+    uid: str
+    generation: int
+    labels: dict[str, str]
+    annotations: dict[str, str]
+    """Only those that Stopgap reads: pause, last action, revision, change cause and the marks of owners."""
+    controller: str
+    """`Kind/name` of the controlling owner, or empty."""
+    changed_by: str
+    """The field manager that last wrote anything but status."""
+    created: datetime
+    deleting: bool
+    replicas: int
+    paused: bool
+    strategy: str
+    max_unavailable: int | str
+    min_ready: timedelta
+    progress_deadline: timedelta
+    template: bytes
+    observed_generation: int
+    current_replicas: int
+    updated_replicas: int
+    ready_replicas: int
+    available_replicas: int
+    available: Flag | None
+    progressing: Flag | None
+    replica_failure: Flag | None
+
+    @property
+    def target(self) -> Target:
+        """The key of this workload."""
+        return Target(self.namespace, self.kind, self.name)
+
+    @property
+    def revision(self) -> int:
+        """The revision number that the Deployment controller last gave, 0 while it gave none."""
+        number = self.annotations.get("deployment.kubernetes.io/revision", "")
+        return int(number) if number.isdigit() else 0
+
+    @property
+    def least_available(self) -> int:
+        """How many replicas must be available for the rollout strategy to call it available (rounding as Kubernetes does: down)."""
+        allowed = self.max_unavailable
+        if isinstance(allowed, str):
+            allowed = self.replicas * int(allowed.rstrip("%") or 0) // 100 if allowed.endswith("%") else 0
+        return max(self.replicas - allowed, 0)
+
+    @property
+    def rolled_out(self) -> bool:
+        """Whether the newest template is what runs: observed, every replica updated, none of another revision left."""
+        return (
+            self.observed_generation >= self.generation
+            and self.updated_replicas >= self.replicas
+            and self.current_replicas <= self.updated_replicas
+        )
+
+
+class Revision(Struct, frozen=True, gc=False):
+    """A ReplicaSet of a Deployment."""
+
+    uid: str
+    name: str
+    owner: str
+    """UID of the Deployment."""
+    hash: str
+    """Label `pod-template-hash`."""
+    number: int
+    created: datetime
+    wanted: int
+    replicas: int
+    ready: int
+    available: int
+    forbids_rollback: bool
+    """The template is annotated `stopgap.dev/rollback: Forbidden`: nothing rolls back over it."""
+    replica_failure: Flag | None
+
+
+class End(Struct, frozen=True, gc=False):
+    """How a container's process ended."""
+
+    code: int
+    reason: str
+    started: datetime | None
+    finished: datetime | None
+
+
+class Container(Struct, frozen=True, gc=False):
+    """One container of a pod, init or not."""
+
+    name: str
+    image: str
+    image_id: str
+    init: bool
+    ready: bool
+    restarts: int
+    waiting: str
+    """Reason it waits for, or empty."""
+    waiting_message: str
+    waiting_since: datetime | None
+    """When Stopgap first saw it wait in the present way: a container status carries no such time."""
+    running_since: datetime | None
+    ended: End | None
+    last_ended: End | None
+
+
+class Pod(Struct, frozen=True, gc=False):
+    """A pod that is not simply well: something in it waits, ended, restarted or is not ready."""
+
+    uid: str
+    name: str
+    owner: str
+    """UID of the ReplicaSet."""
+    node: str
+    phase: str
+    created: datetime
+    started: datetime | None
+    """When the kubelet took it."""
+    leaving: bool
+    """It is being deleted, or an eviction or preemption is announced: its exits say nothing about the release."""
+    ready: bool
+    ready_since: datetime | None
+    unschedulable: str
+    """The scheduler's message, or empty."""
+    containers: tuple[Container, ...]
+
+
+class Exit(Struct, frozen=True, gc=False):
+    """One end of a container's process. The ledger knows each by (pod, container, ordinal) and so counts none twice."""
+
+    pod_uid: str
+    pod: str
+    node: str
+    container: str
+    init: bool
+    ordinal: int
+    at: datetime
+    code: int
+    reason: str
+
+
+class Level(Struct, frozen=True, gc=False):
+    """How many replicas were available and how many were wanted, from a moment on."""
+
+    at: datetime
+    available: int
+    wanted: int
+
+
+class Stint(Struct, frozen=True, gc=False):
+    """A time during which one revision was the current one and healthy."""
+
+    replica_set: str
+    """UID."""
+    digest: str
+    revision: int
+    since: datetime
+    until: datetime
+    images: dict[str, str]
+    image_ids: dict[str, str]
+
+
+class Neighbour(Struct, frozen=True, gc=False):
+    """Another workload that is ill: where, and since when."""
+
+    target: Target
+    since: datetime
+
+
+class State(StrEnum):
+    """What a detector says."""
+
+    FIRING = "Firing"
+    """The trouble is there now."""
+    QUIET = "Quiet"
+    """The detector looked and found nothing."""
+    UNKNOWN = "Unknown"
+    """It could not tell. Never fires and never counts as healthy."""

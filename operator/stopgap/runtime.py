@@ -1,0 +1,294 @@
+"""One running copy of Stopgap: its watches, its queue, its Lease and its servers, in one TaskGroup. Started by handlers/process.py."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Coroutine, Iterable
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+from prometheus_client import CollectorRegistry
+
+from stopgap.api import KINDS, Incident, Remediation, RemediationConfig, RemediationPolicy, WorkloadHealth
+from stopgap.api.incident import CLOSED_LABEL
+from stopgap.core import matching
+from stopgap.effects import wire
+from stopgap.effects.connection import Connection
+from stopgap.effects.errors import KubeError, NotFound
+from stopgap.effects.execute import Executor
+from stopgap.effects.firstsight import FirstSight
+from stopgap.effects.index import Index
+from stopgap.effects.kube import Kube, collection
+from stopgap.effects.lease import Lease
+from stopgap.effects.live import LiveReads
+from stopgap.effects.observe import Observer
+from stopgap.effects.own import OwnObject, OwnSink
+from stopgap.effects.policies import PolicyKeeper
+from stopgap.effects.queue import WorkQueue
+from stopgap.effects.reconcile import Reconciler
+from stopgap.effects.record import Recorder
+from stopgap.effects.records import Records, target_of
+from stopgap.effects.rights import Rights
+from stopgap.effects.servers import Servers
+from stopgap.effects.telemetry import Telemetry
+from stopgap.effects.watch import Watch
+from stopgap.model.base import API_VERSION, Kind, Permission
+from stopgap.model.refs import Target
+from stopgap.settings import Settings
+
+log = logging.getLogger(__name__)
+
+OWN_NAMESPACE_PERMISSIONS: Final = (
+    Permission("coordination.k8s.io", ("leases",), ("get", "create", "patch", "update"), "elect the one copy that acts"),
+)
+LEASE_NAME: Final = "stopgap"
+SILENT_FOR: Final = 150.0
+"""Seconds without a sign of life of a watch after which this copy is not ready: two bookmarks and a reconnect were missed."""
+RESYNC_SECONDS: Final = 600.0
+SOON, USUALLY = 1, 3
+
+
+class Runtime:
+    """Everything that runs beside Kopf."""
+
+    def __init__(self, connection: Connection, settings: Settings) -> None:
+        self.settings = settings
+        self.registry = CollectorRegistry()
+        self.telemetry = Telemetry(self.registry)
+        self.kube = Kube(connection, on_request=self.telemetry.requested)
+        self.index = Index(self._workload_changed, self._now)
+        self.records = Records(self._add_soon, self._policies_changed)
+        self.queue: WorkQueue[Target] = WorkQueue(namespace=lambda target: target.namespace, on_error=self._failed)
+        self.lease = Lease(
+            self.kube, namespace=settings.own_namespace, name=LEASE_NAME, identity=settings.identity, won=self._won, lost=self._lost
+        )
+        rights = Rights(self.kube)
+        observer = Observer(self.index, self.records, synced=self.synced, leading=self.leading)
+        live = LiveReads(self.kube, self.records, rights, own_namespace=settings.own_namespace, argocd_namespace=settings.argocd_namespace)
+        recorder = Recorder(self.kube, self.records, settings.identity)
+        self._reconcile = Reconciler(
+            observer=observer,
+            live=live,
+            recorder=recorder,
+            executor=Executor(self.kube, self.index, rights),
+            first_sight=FirstSight(self.kube, self.index, live),
+            telemetry=self.telemetry,
+            leading=self.leading,
+            now=self._now,
+        )
+        self._keeper = PolicyKeeper(self.index, self.records, recorder, now=self._now)
+        self._servers = Servers(settings, self.registry, ready=self.not_ready_because)
+        self.kinds = asyncio.Event()
+        """Set once our custom resource definitions are there."""
+        self._watches: list[Watch[Any]] = []
+        self._wanted = asyncio.Event()
+        self._own_synced = False
+        self._group: asyncio.TaskGroup | None = None
+
+    # ------------------------------------------------------------------------------------------------------- questions
+
+    def leading(self) -> bool:
+        """Whether this copy may act now."""
+        return not self.settings.lease or self.lease.leading()
+
+    def synced(self) -> bool:
+        """Whether every watch has had its first complete list, so that absence means something."""
+        return self._own_synced and bool(self._watches) and all(one.synced.is_set() for one in self._watches)
+
+    def not_ready_because(self) -> str:
+        """Say why this copy is not ready, or nothing. A warm standby is ready."""
+        troubles = [f"watch of {one.name}: {one.trouble}" for one in self._watches if one.trouble]
+        if troubles:
+            return "; ".join(troubles)
+        if not self._own_synced:
+            return "its own objects have not been read yet"
+        silent = [one.name for one in self._watches if one.heard_at is not None and time.monotonic() - one.heard_at > SILENT_FOR]
+        if silent:
+            return f"nothing was heard of {', '.join(silent)} for too long"
+        if self.records.namespaces_with_policies() and not self.synced():
+            return "the workloads have not been listed yet"
+        return ""
+
+    # ------------------------------------------------------------------------------------------------------------ life
+
+    async def run(self) -> None:
+        """Run until cancelled. An unexpected end of any part ends all of it: half an operator is worse than none."""
+        await self.kube.open()
+        try:
+            async with self._servers, asyncio.TaskGroup() as group:
+                self._group = group
+                await self._wait_for_kinds()
+                self.kinds.set()
+                if self.settings.lease:
+                    self._spawn(self.lease.run(), "lease")
+                await self._read_own_kinds()
+                self._follow(Remediation, "remediations")
+                self._follow(WorkloadHealth, "workloadhealths")
+                # Not through Kopf: it is in our own namespace, wherever the incidents are, and we may read it there only.
+                self._follow(RemediationConfig, "remediationconfigs")
+                self._spawn(self._watch_when_wanted(), "watches")
+                self._spawn(self.queue.run(self._reconcile), "queue")
+                self._spawn(self._keep(), "keeper")
+        finally:
+            await self.kube.close()
+
+    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        if self._group is None:
+            raise RuntimeError("the runtime is not running")
+        self._group.create_task(work, name=f"stopgap-{name}")
+
+    async def _wait_for_kinds(self) -> None:
+        """Without our CRDs there is nothing to do; wait for them and say so."""
+        told = False
+        while True:
+            try:
+                resources = msgspec.json.decode(await self.kube.get(f"/apis/{API_VERSION}"))["resources"]
+                missing = {kind.plural for kind in KINDS} - {one["name"] for one in resources}
+            except NotFound:
+                missing = {kind.plural for kind in KINDS}
+            except KubeError as error:
+                log.warning("the API server cannot be asked", extra={"error": str(error)})
+                await asyncio.sleep(1)
+                continue
+            if not missing:
+                return
+            if not told:
+                log.warning("the custom resource definitions are missing; apply crds/ and this goes on", extra={"missing": sorted(missing)})
+                told = True
+            await asyncio.sleep(1)
+
+    async def _read_own_kinds(self) -> None:
+        """List each own kind once before the first decision: an unseen config must not look like an absent one."""
+        await asyncio.gather(*(self._read_kind(kind) for kind in KINDS))
+        self._own_synced = True
+        self._policies_changed("")
+
+    async def _read_kind(self, kind: type[Kind]) -> None:
+        while True:
+            try:
+                listed = {key async for key in self._listed(kind)}
+            except KubeError as error:
+                log.warning("an own kind cannot be listed", extra={"kind": kind.__name__, "error": str(error)})
+                await asyncio.sleep(1)
+                continue
+            for namespace, name in self.records.names(kind) - listed:
+                self.records.drop(kind, namespace, name)
+            return
+
+    async def _listed(self, kind: type[Kind]) -> Any:
+        for path in self._paths(API_VERSION, kind.plural, own=kind is RemediationConfig):
+            token = ""
+            while True:
+                params = {"limit": "500", "continue": token} if token else {"limit": "500"}
+                if kind is Incident:
+                    params["labelSelector"] = f"{CLOSED_LABEL}!=true"
+                page = msgspec.json.decode(await self.kube.get(path, params))
+                for body in page["items"]:
+                    body["kind"], body["apiVersion"] = kind.__name__, API_VERSION
+                    self.records.take(kind, body)
+                    yield body["metadata"].get("namespace", ""), body["metadata"]["name"]
+                token = page["metadata"].get("continue", "")
+                if not token:
+                    break
+
+    def _paths(self, version: str, plural: str, *, own: bool = False) -> list[str]:
+        if own:
+            return [collection(version, plural, self.settings.own_namespace)]
+        if not self.settings.namespaces:
+            return [collection(version, plural)]
+        return [collection(version, plural, namespace) for namespace in self.settings.namespaces]
+
+    def _follow(self, kind: type[Kind], name: str) -> None:
+        for path in self._paths(API_VERSION, kind.plural, own=kind is RemediationConfig):
+            watch = Watch(self.kube, path, OwnObject, OwnSink(kind, self.records), name=f"{name} ({path})")
+            self._watches.append(watch)
+            self._spawn(watch.run(), name)
+
+    async def _watch_when_wanted(self) -> None:
+        """Start the workload watches when the first policy exists, and only where one can be."""
+        await self._wanted.wait()
+        started = [
+            self._start("apps/v1", "deployments", wire.Deployment, self.index.deployments),
+            self._start("apps/v1", "replicasets", wire.ReplicaSet, self.index.replica_sets),
+            self._start("v1", "pods", wire.PodObject, self.index.pods),
+        ]
+        watches = [watch for each in started for watch in each]
+        await asyncio.gather(*(watch.synced.wait() for watch in watches), *(watch.synced.wait() for watch in self._watches))
+        self.telemetry.synced.set(1)
+        log.info("synced", extra={"workloads": len(self.index.workload_uids()), "pods_in_trouble": len(self.index.pod_uids())})
+        self._look_at(self._worth_a_look())
+
+    def _start(self, version: str, plural: str, decode: type[Any], sink: Any) -> list[Watch[Any]]:
+        made = [Watch(self.kube, path, decode, sink, name=path) for path in self._paths(version, plural)]
+        self._watches.extend(made)
+        for watch in made:
+            self._spawn(watch.run(), plural)
+        return made
+
+    async def _keep(self) -> None:
+        """Do what is not urgent: what we make of policies, the gauges, and a slow repetition of the first reading."""
+        last = time.monotonic()
+        while True:
+            self.telemetry.leading.set(self.leading())
+            self.telemetry.workloads.set(len(self.index.workload_uids()))
+            self.telemetry.open_incidents.set(sum(1 for _ in self.records.open_incidents()))
+            if self.leading() and self.synced_or_idle():
+                await self._keeper.write()
+            if time.monotonic() - last > RESYNC_SECONDS:
+                last = time.monotonic()
+                await asyncio.gather(*(self._read_kind(kind) for kind in (Incident, RemediationPolicy, RemediationConfig)))
+            await asyncio.sleep(1)
+
+    def synced_or_idle(self) -> bool:
+        """Whether the counts of workloads are true."""
+        return self.synced() or not self._wanted.is_set()
+
+    # ------------------------------------------------------------------------------------------------------ what changed
+
+    def _now(self) -> datetime:
+        return self.kube.clock.now()
+
+    def _workload_changed(self, target: Target) -> None:
+        work = self.index.workload(target)
+        if (
+            work is None
+            or matching.deciding(self.records.policies(target.namespace), target, work.labels)
+            or self.records.incidents(target)
+        ):
+            self.queue.add(target, SOON)
+
+    def _add_soon(self, target: Target) -> None:
+        self.queue.add(target, SOON)
+
+    def _policies_changed(self, namespace: str) -> None:
+        """Look again at everything that a changed policy or config may allow or forbid."""
+        self._keeper.changed()
+        if self.records.namespaces_with_policies() or self.records.unreadable_policies:
+            self._wanted.set()
+        if self.synced():
+            self._look_at(target for target in self._worth_a_look() if not namespace or target.namespace == namespace)
+
+    def _worth_a_look(self) -> Iterable[Target]:
+        return {*self.index.troubled(), *(target_of(one) for one in self.records.open_incidents())}
+
+    def _look_at(self, targets: Iterable[Target]) -> None:
+        for target in targets:
+            self.queue.add(target, USUALLY)
+
+    def _won(self) -> None:
+        log.info("leading")
+        self._look_at(self._worth_a_look())
+
+    def _lost(self) -> None:
+        log.warning("not leading any more; the holder of the Lease acts")
+
+    def _failed(self, target: Target, error: Exception) -> None:
+        self.telemetry.failed(error)
+        expected = isinstance(error, KubeError)
+        log.log(
+            logging.WARNING if expected else logging.ERROR,
+            "a look failed and is repeated",
+            extra={"target": str(target), "error": str(error)},
+            exc_info=None if expected else error,
+        )

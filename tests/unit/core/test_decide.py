@@ -1,0 +1,147 @@
+"""What `decide` makes of whole cases."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+from tests.conftest import (
+    BAD,
+    GOOD,
+    NOW,
+    after_rollback,
+    executed,
+    make_case,
+    make_exits,
+    make_health,
+    make_incident,
+    make_policy,
+    make_remediation,
+    make_seen,
+)
+
+from stopgap.api.remediation import RemediationState
+from stopgap.core.case import Case
+from stopgap.core.decide import decide
+from stopgap.model.conditions import find
+from stopgap.model.reasons import Reason
+
+
+def test_a_crash_loop_without_an_incident_opens_one_and_asks_for_the_live_reads() -> None:
+    decision = decide(make_case(incident=None, live=False))
+    assert decision.opening is not None
+    assert decision.opening.trigger == "crash"
+    assert decision.reads == {"rs-1"}
+    assert decision.intent is None
+
+
+def test_with_the_live_reads_the_rollback_to_the_healthy_revision_is_intended(case: Case) -> None:
+    decision = decide(case)
+    assert decision.refusals == ()
+    assert decision.intent is not None
+    plan = decision.intent.spec.plan
+    assert (plan.from_digest, plan.to_digest, plan.replica_set_uid) == (BAD.digest, GOOD.digest, "rs-1")
+    assert decision.intent.spec.generation == 4
+    assert decision.intent.spec.not_after == NOW + timedelta(minutes=1)
+
+
+def test_in_observe_mode_the_same_case_says_what_would_be_done_and_intends_nothing() -> None:
+    decision = decide(make_case(policy=make_policy(mode="Observe")))
+    assert decision.intent is None
+    assert [one.reason for one in decision.refusals] == [Reason.ObserveOnly]
+    assert decision.status is not None
+    assert decision.status.decision is not None
+    assert decision.status.decision.message.startswith("roll back 2 → 1")
+    allowed = find(decision.status.conditions, "ActionAllowed")
+    assert allowed is not None
+    assert allowed.reason == Reason.ObserveOnly
+
+
+def test_the_same_case_gives_the_same_decision(case: Case) -> None:
+    assert decide(case) == decide(case)
+
+
+def test_an_intent_that_is_found_is_resumed_and_no_second_one_is_made(case: Case) -> None:
+    pending = make_remediation()
+    decision = decide(replace(case, remediations=(pending,)))
+    assert decision.resume == pending
+    assert decision.intent is None
+
+
+def test_an_executed_rollback_denies_the_revision_it_left_and_charges_the_budget() -> None:
+    decision = decide(after_rollback(make_case()))
+    assert decision.health is not None
+    assert [one.digest for one in decision.health.denied] == [BAD.digest]
+    assert [one.remediation for one in decision.health.last_actions] == ["api-d-uid-g4-1-uid"]
+
+
+def test_quiet_for_long_enough_is_success_and_mitigates_the_incident() -> None:
+    case = after_rollback(make_case(), now=NOW + timedelta(minutes=2))
+    first = decide(make_case())
+    assert first.status is not None
+    incident = make_incident().model_copy(update={"status": first.status})
+    done = make_remediation(status=executed(healthySince=NOW + timedelta(seconds=30)))
+    decision = decide(replace(case, incident=incident, remediations=(done,)))
+    assert decision.remediation is not None
+    assert decision.remediation[1].state is RemediationState.SUCCEEDED
+    assert decision.status is not None
+    assert decision.status.phase == "Mitigated"
+
+
+def test_exits_from_before_the_action_do_not_count_against_it() -> None:
+    decision = decide(after_rollback(make_case()))
+    assert [one.state for one in decision.findings] == ["Quiet"]
+
+
+def test_the_same_trouble_on_the_older_revision_pardons_the_release_and_calls_people() -> None:
+    case = after_rollback(make_case(), exits=make_exits(owner="rs-1", pod="old") + make_exits(owner="rs-1", pod="older"))
+    case = replace(
+        case,
+        seen=replace(case.seen, now=NOW + timedelta(minutes=1)),
+        remediations=(make_remediation(status=executed(NOW - timedelta(minutes=1))),),
+    )
+    denied = make_health().model_copy(update={"denied": ()})
+    decision = decide(replace(case, health=denied))
+    assert decision.remediation is not None
+    assert decision.remediation[1].state is RemediationState.FAILED
+    assert decision.remediation[1].conditions[-1].reason == Reason.NotTheRelease
+    assert decision.health is not None
+    assert decision.health.denied == ()
+    assert decision.status is not None
+    assert decision.status.phase == "Escalated"
+
+
+def test_an_incident_is_resolved_only_after_it_was_quiet_for_long_enough() -> None:
+    status = {
+        "detectedAt": NOW,
+        "findings": [{"trigger": "crash", "type": "CrashLoop", "state": "Quiet"}],
+        "quietSince": NOW,
+        "mitigatedAt": NOW,
+        "conditions": [
+            {"type": "Mitigated", "status": "True", "reason": "Mitigated", "message": "", "lastTransitionTime": NOW},
+        ],
+    }
+    incident = make_incident(status=status)
+    done = make_remediation(status=executed(state="Succeeded"))
+    early = after_rollback(make_case(incident=incident), now=NOW + timedelta(minutes=14))
+    late = after_rollback(make_case(incident=incident), now=NOW + timedelta(minutes=15))
+    assert not decide(replace(early, remediations=(done,))).closed
+    decision = decide(replace(late, remediations=(done,)))
+    assert decision.closed
+    assert decision.status is not None
+    assert decision.status.phase == "Resolved"
+
+
+def test_the_bad_template_put_back_after_success_is_contested_and_nothing_is_done_again() -> None:
+    status = {"detectedAt": NOW, "findings": [{"trigger": "crash", "type": "CrashLoop", "state": "Quiet"}]}
+    done = make_remediation(status=executed(state="Succeeded"))
+    decision = decide(make_case(incident=make_incident(status=status), remediations=(done,)))
+    assert decision.intent is None
+    assert decision.status is not None
+    assert find(decision.status.conditions, "Contested") is not None
+    assert decision.status.phase == "Escalated"
+
+
+def test_before_everything_is_listed_nothing_is_concluded() -> None:
+    decision = decide(make_case(seen=make_seen(synced=False)))
+    assert decision.intent is None
+    assert decision.opening is None
+    assert decision.status is None
