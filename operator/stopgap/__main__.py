@@ -5,6 +5,10 @@ import asyncio
 import logging
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from stopgap.settings import Settings
 
 
 def main() -> int:
@@ -40,6 +44,7 @@ def _run(arguments: argparse.Namespace) -> int:
     import kopf  # noqa: PLC0415
 
     from stopgap import handlers  # noqa: F401, PLC0415 - importing registers them
+    from stopgap.effects.connection import NoConnection  # noqa: PLC0415
     from stopgap.settings import Settings  # noqa: PLC0415
 
     given = {
@@ -53,10 +58,24 @@ def _run(arguments: argparse.Namespace) -> int:
     kopf.configure(verbose=arguments.verbose, log_format=kopf.LogFormat.JSON if not sys.stderr.isatty() else kopf.LogFormat.FULL)
     logging.getLogger("stopgap").setLevel(logging.DEBUG if arguments.verbose else logging.INFO)
     gc.freeze()
-    memo = kopf.Memo(settings=settings)
-    where = {"namespaces": list(settings.namespaces)} if settings.namespaces else {"clusterwide": True}
-    asyncio.run(kopf.operator(memo=memo, **where))
+    try:
+        asyncio.run(_operate(settings))
+    except NoConnection as error:
+        print(f"stopgap: {error}", file=sys.stderr)  # noqa: T201 - a traceback would hide the one sentence that helps
+        return 1
     return 0
+
+
+async def _operate(settings: "Settings") -> None:
+    import kopf  # noqa: PLC0415 - see above
+
+    from stopgap.effects.connection import connect  # noqa: PLC0415 - see above
+
+    memo = kopf.Memo(settings=settings, connection=await connect())
+    if settings.namespaces:
+        await kopf.operator(memo=memo, namespaces=list(settings.namespaces))
+    else:
+        await kopf.operator(memo=memo, clusterwide=True)
 
 
 def _generate(arguments: argparse.Namespace) -> int:

@@ -31,17 +31,15 @@ from stopgap.effects.record import Recorder
 from stopgap.effects.records import Records, target_of
 from stopgap.effects.rights import Rights
 from stopgap.effects.servers import Servers
+from stopgap.effects.sinks import DeploymentSink, PodSink, ReplicaSetSink
 from stopgap.effects.telemetry import Telemetry
 from stopgap.effects.watch import Watch
-from stopgap.model.base import API_VERSION, Kind, Permission
+from stopgap.model.base import API_VERSION, Kind
 from stopgap.model.refs import Target
 from stopgap.settings import Settings
 
 log = logging.getLogger(__name__)
 
-OWN_NAMESPACE_PERMISSIONS: Final = (
-    Permission("coordination.k8s.io", ("leases",), ("get", "create", "patch", "update"), "elect the one copy that acts"),
-)
 LEASE_NAME: Final = "stopgap"
 SILENT_FOR: Final = 150.0
 """Seconds without a sign of life of a watch after which this copy is not ready: two bookmarks and a reconnect were missed."""
@@ -120,6 +118,7 @@ class Runtime:
                 self._group = group
                 await self._wait_for_kinds()
                 self.kinds.set()
+                await self.kube.warm()
                 if self.settings.lease:
                     self._spawn(self.lease.run(), "lease")
                 await self._read_own_kinds()
@@ -209,9 +208,9 @@ class Runtime:
         """Start the workload watches when the first policy exists, and only where one can be."""
         await self._wanted.wait()
         started = [
-            self._start("apps/v1", "deployments", wire.Deployment, self.index.deployments),
-            self._start("apps/v1", "replicasets", wire.ReplicaSet, self.index.replica_sets),
-            self._start("v1", "pods", wire.PodObject, self.index.pods),
+            self._start("apps/v1", "deployments", wire.Deployment, DeploymentSink(self.index)),
+            self._start("apps/v1", "replicasets", wire.ReplicaSet, ReplicaSetSink(self.index)),
+            self._start("v1", "pods", wire.PodObject, PodSink(self.index)),
         ]
         watches = [watch for each in started for watch in each]
         await asyncio.gather(*(watch.synced.wait() for watch in watches), *(watch.synced.wait() for watch in self._watches))

@@ -80,11 +80,12 @@ class Relay:
     async def close(self) -> None:
         """Give up everything that is held or under way, and close all connections."""
         await self.cut()
+        # Before the tasks are cancelled: it waits for its connections to be gone, those left by a cancelled task it forgets.
+        await self._session.close()
         for task in self._under_way:
             task.cancel()
         await asyncio.gather(*self._under_way, return_exceptions=True)
         await self._server.shutdown(timeout=1)
-        await self._session.close()
 
     async def cut(self) -> None:
         """Reset all connections of clients and refuse new ones. What has gone upstream is carried through there."""
@@ -208,7 +209,7 @@ def _passed_on(headers: Mapping[str, str], *, without: str = "") -> CIMultiDict[
 
 
 def _discard(outcome: asyncio.Task[Outcome]) -> None:
-    if not outcome.cancelled() and isinstance(answer := outcome.result(), aiohttp.ClientResponse):
+    if not outcome.cancelled() and not outcome.exception() and isinstance(answer := outcome.result(), aiohttp.ClientResponse):
         _leave(answer)
 
 

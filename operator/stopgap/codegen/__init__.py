@@ -1,6 +1,8 @@
 """Writes `crds/`, `manifests/rbac.yaml` and `docs/reference/` from the code. Called by `stopgap generate` and the contract tests."""
 
+from collections.abc import Mapping
 from difflib import unified_diff
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -44,12 +46,17 @@ def drift(root: Path) -> list[str]:
 
 
 def _fresh(root: Path) -> dict[Path, str]:
-    reference = root / "docs" / "reference"
+    return {root / name: text for name, text in _rendered().items()}
+
+
+@cache
+def _rendered() -> Mapping[str, str]:
+    # The code does not change while it runs, and writing YAML takes a second.
     return {
-        **{root / _CRDS / name: text for name, text in render(KINDS).items()},
-        root / "manifests" / "rbac.yaml": render_rbac(),
-        reference / "kinds.md": render_kinds(KINDS),
-        reference / "reasons.md": render_reasons(),
+        **{f"{_CRDS}/{name}": text for name, text in render(KINDS).items()},
+        "manifests/rbac.yaml": render_rbac(),
+        "docs/reference/kinds.md": render_kinds(KINDS),
+        "docs/reference/reasons.md": render_reasons(),
     }
 
 

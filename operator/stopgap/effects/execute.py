@@ -9,7 +9,7 @@ import msgspec
 
 from stopgap.api import Remediation
 from stopgap.api.remediation import RemediationState
-from stopgap.effects import wire
+from stopgap.effects import facts, wire
 from stopgap.effects.errors import Conflict, Forbidden, Invalid, KubeError, NotFound, Rejected, TooManyRequests, Unanswered, Unreachable
 from stopgap.effects.index import Index
 from stopgap.effects.kube import Kube, PatchKind, item
@@ -111,7 +111,7 @@ class Executor:
     def _written(self, remediation: Remediation, raw: bytes, tries: int) -> Outcome:
         stored = msgspec.json.decode(raw, type=wire.Deployment)
         written = Template.read(bytes(stored.spec.template)).digest
-        self._index.deployments.put(stored)
+        self._index.put_workload(facts.workload(stored))
         plan = remediation.spec.plan
         mutated = "" if written == plan.to_digest else "; admission changed the template that was written"
         return Outcome(RemediationState.VERIFYING, Reason.Executed, f"{plan.summary}{mutated}", tries, self._kube.clock.now(), written)
@@ -159,7 +159,7 @@ class Executor:
             return True
         except (Invalid, Conflict, Forbidden, Rejected, TooManyRequests, Unreachable, Unanswered):
             return False
-        self._index.deployments.put(msgspec.json.decode(raw, type=wire.Deployment))
+        self._index.put_workload(facts.workload(msgspec.json.decode(raw, type=wire.Deployment)))
         return True
 
 

@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from stopgap.core.case import Case
-from stopgap.effects import wire
+from stopgap.effects import facts, wire
 from stopgap.effects.errors import KubeError
 from stopgap.effects.index import Index
 from stopgap.effects.kube import Kube, collection
@@ -70,11 +70,11 @@ def _belongs(pod: wire.PodObject, revision: Revision) -> bool:
 
 def _ready_since(pods: list[wire.PodObject]) -> datetime | None:
     """Since when every one of the pods has been Ready without a restart; None where one is not, or where there are none."""
-    facts = [wire.pod(one, "") for one in pods]
-    ends = [one.last_ended.finished for pod in facts for one in pod.containers if not one.init and one.last_ended]
-    since = [pod.ready_since for pod in facts]
+    known = [facts.pod(one, "") for one in pods]
+    ends = [one.last_ended.finished for pod in known for one in pod.containers if not one.init and one.last_ended]
+    since = [pod.ready_since for pod in known]
     times = [one for one in (*since, *ends) if one is not None]
-    return max(times) if facts and None not in since and None not in ends else None
+    return max(times) if known and None not in since and None not in ends else None
 
 
 def _stint(revision: Revision, template: Template, pods: list[wire.PodObject], since: datetime, now: datetime) -> Stint:

@@ -9,7 +9,6 @@ from collections.abc import Callable, Collection, Iterable
 from datetime import datetime
 
 from stopgap.core import knowngood, ledger
-from stopgap.effects import wire
 from stopgap.model.observation import Observation
 from stopgap.model.refs import Target
 from stopgap.model.template import Template
@@ -47,9 +46,6 @@ class Index:
         self._pod_owner: dict[str, str] = {}
         self._exits: dict[str, list[Exit]] = defaultdict(list)
         self._histories: dict[str, _History] = {}
-        self.deployments = DeploymentSink(self)
-        self.replica_sets = ReplicaSetSink(self)
-        self.pods = PodSink(self)
 
     # --------------------------------------------------------------------------------------------------- reading
 
@@ -226,77 +222,3 @@ class Index:
     def pod_uids(self) -> Collection[str]:
         """UIDs of the pods held."""
         return self._pod_owner.keys()
-
-
-class DeploymentSink:
-    """Where the watch of Deployments puts what it reads."""
-
-    def __init__(self, index: Index) -> None:
-        self._index = index
-
-    def put(self, obj: wire.Deployment, /) -> None:
-        """Take in one state."""
-        self._index.put_workload(wire.workload(obj))
-
-    def gone(self, obj: wire.Deployment, /) -> None:
-        """Take in a deletion."""
-        self._index.drop_workload(obj.metadata.uid)
-
-    def known(self) -> Collection[str]:
-        """UIDs held now."""
-        return self._index.workload_uids()
-
-    def forget(self, uid: str, /) -> None:
-        """Take in a deletion that was only noticed by absence."""
-        self._index.drop_workload(uid)
-
-
-class ReplicaSetSink:
-    """Where the watch of ReplicaSets puts what it reads."""
-
-    def __init__(self, index: Index) -> None:
-        self._index = index
-
-    def put(self, obj: wire.ReplicaSet, /) -> None:
-        """Take in one state."""
-        if (revision := wire.revision(obj)) is not None:
-            self._index.put_revision(revision)
-
-    def gone(self, obj: wire.ReplicaSet, /) -> None:
-        """Take in a deletion."""
-        self._index.drop_revision(obj.metadata.uid)
-
-    def known(self) -> Collection[str]:
-        """UIDs held now."""
-        return self._index.revision_uids()
-
-    def forget(self, uid: str, /) -> None:
-        """Take in a deletion that was only noticed by absence."""
-        self._index.drop_revision(uid)
-
-
-class PodSink:
-    """Where the watch of pods puts what it reads: troubled pods of ReplicaSets are kept, all others are dropped."""
-
-    def __init__(self, index: Index) -> None:
-        self._index = index
-
-    def put(self, obj: wire.PodObject, /) -> None:
-        """Take in one state."""
-        owner = wire.controller_of(obj.metadata.owner_references)
-        if owner is None or owner.kind != "ReplicaSet" or wire.is_well(obj):
-            self._index.drop_pod(obj.metadata.uid)
-            return
-        self._index.put_pod(wire.pod(obj, owner.uid))
-
-    def gone(self, obj: wire.PodObject, /) -> None:
-        """Take in a deletion."""
-        self._index.drop_pod(obj.metadata.uid)
-
-    def known(self) -> Collection[str]:
-        """UIDs held now."""
-        return self._index.pod_uids()
-
-    def forget(self, uid: str, /) -> None:
-        """Take in a deletion that was only noticed by absence."""
-        self._index.drop_pod(uid)

@@ -89,7 +89,8 @@ class Kube:
     WRITE_SECONDS = 10.0
     CONNECT_SECONDS = 3.0
     SILENCE_SECONDS = 75.0
-    """A watch this silent is broken: the server sends a bookmark every minute."""
+    """A watch this silent is taken for broken. Bookmarks come every minute, but not while a whole kind is quiet and etcd
+    reports no progress (its default is 10 minutes), so on a calm cluster it may as well be healthy: resuming costs little."""
     IDLE_SECONDS = 75.0
     """An idle connection is kept this long: less than the API server's 90 s, so that it is we who close it."""
 
@@ -158,14 +159,20 @@ class Kube:
             raise ValueError(f"{path} is a collection; objects are deleted one by one")
         return await self._ask("delete", path, body=body)
 
-    async def lines(self, path: str, params: Params | None = None) -> AsyncGenerator[bytes, None]:
+    async def lines(
+        self, path: str, params: Params | None = None, *, opened: Callable[[], None] | None = None
+    ) -> AsyncGenerator[bytes, None]:
         """Follow a streamed answer (watch, log) line by line, however long a line is. Ends where the server ends it.
+
+        `opened` is called when the server has agreed, which may be long before the first line.
 
         Raises Unanswered when it breaks or is silent for SILENCE_SECONDS. Wrap it in contextlib.aclosing: leaving closes it.
         """
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=self.CONNECT_SECONDS, sock_read=self.SILENCE_SECONDS)
         begun: list[bytes] = []
         async with self._answer("watch", path, params=params, timeout=timeout) as answer:
+            if opened is not None:
+                opened()
             async for chunk in answer.content.iter_any():
                 head, *more = chunk.split(b"\n")
                 begun.append(head)

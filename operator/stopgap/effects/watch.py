@@ -104,7 +104,8 @@ class Watch(Generic[T]):
     STREAM_SECONDS = (240, 300)
     """The stream is ended by the server after a time between these, so that many watches do not return at once."""
     TOO_SHORT = 1.0
-    """A stream that ends sooner than this many seconds counts as a failure, or a broken proxy would make us spin."""
+    """A stream that ends sooner than this many seconds counts as a failure, or a broken proxy would make us spin.
+    After a longer one the next is asked for with hardly a pause, so that silence on a calm cluster costs nobody time."""
     LONGEST_WAIT_ASKED = 60.0
     """Seconds of Retry-After that are honoured."""
 
@@ -125,7 +126,10 @@ class Watch(Generic[T]):
         self.trouble: str | None = None
         """What keeps the watch from working until somebody mends it (no right, no such kind), else None."""
         self.heard_at: float | None = None
-        """Monotonic seconds of the last sign of life: a page, an event or a bookmark (one a minute)."""
+        """Monotonic seconds of the last sign of life: a page, an event, a bookmark, or a stream that was opened.
+
+        While all is well it is never older than Kube.SILENCE_SECONDS and the time to connect.
+        """
         self.lists = 0
         """Complete lists so far; 1 in a life without accidents."""
         self.unreadable = 0
@@ -138,6 +142,7 @@ class Watch(Generic[T]):
         self._decode_event = msgspec.json.Decoder(_Event)
         self._version = ""
         self._failures = 0
+        self._open_since: float | None = None
 
     async def run(self) -> None:
         """List, then follow, for ever. Raises nothing but CancelledError."""
@@ -212,13 +217,18 @@ class Watch(Generic[T]):
             log.exception("an object cannot be taken in", extra={"watch": self.name, "uid": obj.metadata.uid})
 
     async def _follow(self) -> None:
-        began = time.monotonic()
-        async with aclosing(self._kube.lines(self._path, self._stream_params())) as lines:
-            async for line in lines:
-                self._heard()
+        self._open_since = None
+        try:
+            stream = self._kube.lines(self._path, self._stream_params(), opened=self._stream_is_open)
+            async with aclosing(stream) as lines:
+                async for line in lines:
+                    self._heard()
+                    self._take_event(line)
+        finally:
+            lasted = time.monotonic() - self._open_since if self._open_since is not None else 0.0
+            if lasted >= self.TOO_SHORT:
                 self._failures = 0
-                self._take_event(line)
-        if time.monotonic() - began < self.TOO_SHORT:
+        if lasted < self.TOO_SHORT:
             await self._pause(None)
 
     def _stream_params(self) -> Params:
@@ -245,6 +255,10 @@ class Watch(Generic[T]):
         if obj is not None:
             self._hand_on(self._sink.gone if event.type == "DELETED" else self._sink.put, obj)
             self._version = obj.metadata.resource_version
+
+    def _stream_is_open(self) -> None:
+        self._heard()
+        self._open_since = time.monotonic()
 
     def _heard(self) -> None:
         self.heard_at = time.monotonic()

@@ -60,7 +60,7 @@ async def login(memo: kopf.Memo, **_: Any) -> kopf.ConnectionInfo:
 async def startup(settings: kopf.OperatorSettings, memo: kopf.Memo, **_: Any) -> None:
     """Configure Kopf and start the runtime."""
     _configure(settings)
-    connection = memo["connection"] = await connect()
+    connection = memo["connection"] = memo.get("connection") or await connect()
     runtime = memo["runtime"] = Runtime(connection, memo.get("settings") or Settings())
     task = memo["task"] = asyncio.create_task(runtime.run(), name="stopgap-runtime")
     task.add_done_callback(_ended)

@@ -23,6 +23,7 @@ class TargetRef(ApiModel):
     """A workload in the same namespace."""
 
     api_version: Literal["apps/v1"] = "apps/v1"
+    """API version of the workload."""
     kind: Literal["Deployment"] = "Deployment"
     """Kind of the workload."""
     name: Name
@@ -40,18 +41,24 @@ class PolicyRef(ApiModel):
     """The policy that decides."""
 
     kind: Literal["RemediationPolicy"] = "RemediationPolicy"
+    """Kind of the policy."""
     name: Name
+    """Name of the policy."""
 
 
 class PolicyUidRef(PolicyRef):
     """The policy that decided, pinned to the generation that was read."""
 
     uid: Uid = ""
+    """UID of the policy: a new one of the same name is not meant."""
     generation: Annotated[int, Field(ge=0, le=2**53)] = 0
+    """Generation of its spec when it was read."""
 
 
 class ObjectRef(ApiModel):
     """Another object of ours in the same namespace."""
 
     name: Name
+    """Name of the object."""
     uid: Uid = ""
+    """UID of the object: a new one of the same name is not meant."""

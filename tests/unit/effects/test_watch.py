@@ -354,3 +354,28 @@ async def test_the_pause_grows_with_each_failure_in_a_row() -> None:
         await asyncio.wait_for(watch.synced.wait(), 5)
     # 2, 4, 8, 16, 32 and 64 ms, of which up to a half is left to chance.
     assert asyncio.get_running_loop().time() - began > 0.063
+
+
+async def test_silence_on_a_calm_cluster_is_resumed_without_growing_pauses_and_counts_as_life() -> None:
+    class Impatient(Kube):
+        SILENCE_SECONDS = 0.02
+
+    server = Server([page(1)], [])
+    async with watching(server.answer, Impatient) as (watch, _):
+        watch.TOO_SHORT = 0.01
+        await until(lambda: len(server.versions()) >= 2)
+        first = watch.heard_at
+        await until(lambda: len(server.versions()) >= 12)
+        assert watch._failures <= 1
+        assert watch.heard_at is not None
+        assert first is not None
+        assert watch.heard_at > first
+        assert watch.lists == 1
+
+
+async def test_a_watch_that_is_granted_later_is_no_trouble_any_more_before_anything_happens() -> None:
+    server = Server([page(1)], [refused(403) for _ in range(6)])
+    async with watching(server.answer) as (watch, _):
+        await until(lambda: watch.trouble == "watch /api/v1/things: 403 Some: no")
+        await until(lambda: watch.trouble is None)
+        assert watch.lists == 1
