@@ -19,8 +19,9 @@ class Component:
 
     def alive(self) -> bool:
         """Whether the process runs and is the one we started, not a stranger with a recycled id."""
-        if self.child is not None and self.child.poll() is not None:
-            return False
+        if self.child is not None:
+            # Our own child keeps its id until we reap it; its command line is empty for a moment after it starts.
+            return self.child.poll() is None
         try:
             running = Path(f"/proc/{self.pid}/cmdline").read_bytes()
         except OSError:

@@ -100,13 +100,9 @@ class Trigger(ApiModel):
     name: StepName
     """How steps and findings refer to it."""
     crash_loop: CrashLoop | None = None
-    """Containers of the newest revision exit again and again."""
     rollout_stuck: RolloutStuck | None = None
-    """A rollout makes no progress."""
     image_pull: ImagePull | None = None
-    """Containers cannot start for want of their image or configuration."""
     unavailable: Unavailable | None = None
-    """Fewer replicas are available than wanted."""
 
     @property
     def detector(self) -> Detector | None:
@@ -140,7 +136,6 @@ class Step(ApiModel):
     on_failure: OnFailure = OnFailure.ESCALATE
     """What follows when it did not help."""
     rollback: Rollback | None = None
-    """Put the template of the last healthy revision back."""
 
 
 class SeverityRule(ApiModel):
@@ -166,9 +161,9 @@ class SeverityRules(ApiModel):
 class MaxActions(ApiModel):
     """A budget: this many actions within a sliding window."""
 
-    count: Annotated[int, Field(ge=1, le=1000)] = 5
+    count: Annotated[int, Field(ge=1, le=1000)]
     """How many."""
-    within: Duration = timedelta(hours=1)
+    within: Duration
     """In how long."""
 
 
@@ -179,7 +174,7 @@ class Guards(ApiModel):
     """After an action on a workload, no further incident acts on it for this long."""
     max_actions_per_incident: Annotated[int, Field(ge=1, le=20)] = 3
     """So many actions in one incident, then people."""
-    max_actions: MaxActions = MaxActions()
+    max_actions: MaxActions = MaxActions(count=5, within=timedelta(hours=1))
     """So many actions under this policy in a sliding window."""
 
 

@@ -52,7 +52,7 @@ def _people() -> Iterator[str]:
     view = _meta("stopgap-viewer", labels={f"{_RBAC}/aggregate-to-view": "true"})
     yield _role("ClusterRole", view, merged([look]))
     written = (Incident.plural, RemediationPolicy.plural)
-    write = Permission(GROUP, written, ("create", "update", "patch"), "open and close incidents, and declare policies")
+    write = Permission(GROUP, written, ("create", "update", "patch", "delete"), "open and close incidents, and declare policies")
     labels = {f"{_RBAC}/aggregate-to-admin": "true", f"{_RBAC}/aggregate-to-edit": "true"}
     yield _role("ClusterRole", _meta("stopgap-editor", labels=labels), merged([write]))
 
