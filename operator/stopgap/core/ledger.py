@@ -45,7 +45,7 @@ def _missed(pod: Pod, container: Container, counted: int, earliest: datetime) ->
     """Exits between two looks, of which nothing is left but the count: dated as early as they can have been, so never too new."""
     last = container.last_ended
     limit = min(earliest, last.finished) if last and last.finished else earliest
-    for ordinal in range(max(counted + 1, container.restarts - MOST_KEPT), container.restarts):
+    for ordinal in range(max(counted + 1, container.restarts - MOST_KEPT + 1), container.restarts):
         yield _exit(pod, container, ordinal, limit)
 
 

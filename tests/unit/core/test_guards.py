@@ -312,8 +312,8 @@ ROWS = (
         limits.rate_limited,
         Reason.RateLimited,
         ("1 actions within 1h on policy web", "at most 1"),
-        spent_case(make_spent(ago(minutes=50), target_uid="x", namespace="y"), guards={"maxActions": {"count": 1}}),
-        spent_case(make_spent(ago(minutes=60), target_uid="x", namespace="y"), guards={"maxActions": {"count": 1}}),
+        spent_case(make_spent(ago(minutes=50), target_uid="x", namespace="y"), guards={"maxActions": {"count": 1, "within": "1h"}}),
+        spent_case(make_spent(ago(minutes=60), target_uid="x", namespace="y"), guards={"maxActions": {"count": 1, "within": "1h"}}),
         timedelta(minutes=10),
     ),
     Row(
@@ -321,8 +321,10 @@ ROWS = (
         limits.rate_limited,
         Reason.RateLimited,
         ("2 actions within 1h on policy web", "at most 2"),
-        spent_case(make_spent(ago(minutes=40)), make_spent(ago(minutes=30)), guards={"maxActions": {"count": 2}}),
-        spent_case(make_spent(ago(minutes=40)), make_spent(ago(minutes=30), policy_uid="x"), guards={"maxActions": {"count": 2}}),
+        spent_case(make_spent(ago(minutes=40)), make_spent(ago(minutes=30)), guards={"maxActions": {"count": 2, "within": "1h"}}),
+        spent_case(
+            make_spent(ago(minutes=40)), make_spent(ago(minutes=30), policy_uid="x"), guards={"maxActions": {"count": 2, "within": "1h"}}
+        ),
         timedelta(minutes=20),
     ),
     Row(
@@ -330,8 +332,10 @@ ROWS = (
         limits.rate_limited,
         Reason.RateLimited,
         ("on deployment/api in shop", "at most 1"),
-        spent_case(make_spent(ago(minutes=30), policy_uid="x"), config={"budgets": {"perTarget": {"count": 1}}}),
-        spent_case(make_spent(ago(minutes=30), policy_uid="x", target_uid="y"), config={"budgets": {"perTarget": {"count": 1}}}),
+        spent_case(make_spent(ago(minutes=30), policy_uid="x"), config={"budgets": {"perTarget": {"count": 1, "within": "1h"}}}),
+        spent_case(
+            make_spent(ago(minutes=30), policy_uid="x", target_uid="y"), config={"budgets": {"perTarget": {"count": 1, "within": "1h"}}}
+        ),
         timedelta(minutes=30),
     ),
     Row(
@@ -339,9 +343,12 @@ ROWS = (
         limits.rate_limited,
         Reason.RateLimited,
         ("on namespace shop", "at most 1"),
-        spent_case(make_spent(ago(minutes=30), policy_uid="x", target_uid="y"), config={"budgets": {"perNamespace": {"count": 1}}}),
         spent_case(
-            make_spent(ago(minutes=30), policy_uid="x", target_uid="y", namespace="z"), config={"budgets": {"perNamespace": {"count": 1}}}
+            make_spent(ago(minutes=30), policy_uid="x", target_uid="y"), config={"budgets": {"perNamespace": {"count": 1, "within": "1h"}}}
+        ),
+        spent_case(
+            make_spent(ago(minutes=30), policy_uid="x", target_uid="y", namespace="z"),
+            config={"budgets": {"perNamespace": {"count": 1, "within": "1h"}}},
         ),
         timedelta(minutes=30),
     ),
@@ -351,10 +358,12 @@ ROWS = (
         Reason.RateLimited,
         ("on the cluster", "at most 1"),
         spent_case(
-            make_spent(ago(minutes=30), policy_uid="x", target_uid="y", namespace="z"), config={"budgets": {"cluster": {"count": 1}}}
+            make_spent(ago(minutes=30), policy_uid="x", target_uid="y", namespace="z"),
+            config={"budgets": {"cluster": {"count": 1, "within": "1h"}}},
         ),
         spent_case(
-            make_spent(ago(minutes=60), policy_uid="x", target_uid="y", namespace="z"), config={"budgets": {"cluster": {"count": 1}}}
+            make_spent(ago(minutes=60), policy_uid="x", target_uid="y", namespace="z"),
+            config={"budgets": {"cluster": {"count": 1, "within": "1h"}}},
         ),
         timedelta(minutes=30),
     ),
