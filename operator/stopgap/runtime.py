@@ -7,23 +7,22 @@ from collections.abc import Coroutine, Iterable
 from datetime import datetime
 from typing import Any, Final
 
-import msgspec
 from prometheus_client import CollectorRegistry
 
 from stopgap.api import KINDS, Incident, Remediation, RemediationConfig, RemediationPolicy, WorkloadHealth
-from stopgap.api.incident import CLOSED_LABEL
 from stopgap.core import matching
 from stopgap.effects import wire
 from stopgap.effects.connection import Connection
-from stopgap.effects.errors import KubeError, NotFound
+from stopgap.effects.errors import KubeError
 from stopgap.effects.execute import Executor
 from stopgap.effects.firstsight import FirstSight
 from stopgap.effects.index import Index
-from stopgap.effects.kube import Kube, collection
+from stopgap.effects.kube import Kube
 from stopgap.effects.lease import Lease
 from stopgap.effects.live import LiveReads
 from stopgap.effects.observe import Observer
 from stopgap.effects.own import OwnObject, OwnSink
+from stopgap.effects.ownlists import OwnLists
 from stopgap.effects.policies import PolicyKeeper
 from stopgap.effects.queue import WorkQueue
 from stopgap.effects.reconcile import Reconciler
@@ -79,9 +78,11 @@ class Runtime:
         self._servers = Servers(settings, self.registry, ready=self.not_ready_because)
         self.kinds = asyncio.Event()
         """Set once our custom resource definitions are there."""
+        self._own = OwnLists(self.kube, self.records, settings.namespaces, settings.own_namespace)
         self._watches: list[Watch[Any]] = []
         self._wanted = asyncio.Event()
         self._own_synced = False
+        self._started = False
         self._group: asyncio.TaskGroup | None = None
 
     # ------------------------------------------------------------------------------------------------------- questions
@@ -91,19 +92,24 @@ class Runtime:
         return not self.settings.lease or self.lease.leading()
 
     def synced(self) -> bool:
-        """Whether every watch has had its first complete list, so that absence means something."""
-        return self._own_synced and bool(self._watches) and all(one.synced.is_set() for one in self._watches)
+        """Whether everything was listed and is being heard of, so that absence and quiet mean something."""
+        return self._own_synced and self._started and all(one.synced.is_set() and not self._trouble_of(one) for one in self._watches)
+
+    @staticmethod
+    def _trouble_of(watch: Watch[Any]) -> str:
+        if watch.trouble:
+            return f"watch of {watch.name}: {watch.trouble}"
+        silent = watch.heard_at is not None and time.monotonic() - watch.heard_at > SILENT_FOR
+        return f"nothing was heard of {watch.name} for too long" if silent else ""
 
     def not_ready_because(self) -> str:
         """Say why this copy is not ready, or nothing. A warm standby is ready."""
-        troubles = [f"watch of {one.name}: {one.trouble}" for one in self._watches if one.trouble]
-        if troubles:
+        if not self.kinds.is_set():
+            return "the custom resource definitions are missing; apply crds/"
+        if troubles := [trouble for one in self._watches if (trouble := self._trouble_of(one))]:
             return "; ".join(troubles)
         if not self._own_synced:
             return "its own objects have not been read yet"
-        silent = [one.name for one in self._watches if one.heard_at is not None and time.monotonic() - one.heard_at > SILENT_FOR]
-        if silent:
-            return f"nothing was heard of {', '.join(silent)} for too long"
         if self.records.namespaces_with_policies() and not self.synced():
             return "the workloads have not been listed yet"
         return ""
@@ -116,7 +122,7 @@ class Runtime:
         try:
             async with self._servers, asyncio.TaskGroup() as group:
                 self._group = group
-                await self._wait_for_kinds()
+                await self._own.wait_for_kinds()
                 self.kinds.set()
                 await self.kube.warm()
                 if self.settings.lease:
@@ -137,69 +143,14 @@ class Runtime:
             raise RuntimeError("the runtime is not running")
         self._group.create_task(work, name=f"stopgap-{name}")
 
-    async def _wait_for_kinds(self) -> None:
-        """Without our CRDs there is nothing to do; wait for them and say so."""
-        told = False
-        while True:
-            try:
-                resources = msgspec.json.decode(await self.kube.get(f"/apis/{API_VERSION}"))["resources"]
-                missing = {kind.plural for kind in KINDS} - {one["name"] for one in resources}
-            except NotFound:
-                missing = {kind.plural for kind in KINDS}
-            except KubeError as error:
-                log.warning("the API server cannot be asked", extra={"error": str(error)})
-                await asyncio.sleep(1)
-                continue
-            if not missing:
-                return
-            if not told:
-                log.warning("the custom resource definitions are missing; apply crds/ and this goes on", extra={"missing": sorted(missing)})
-                told = True
-            await asyncio.sleep(1)
-
     async def _read_own_kinds(self) -> None:
         """List each own kind once before the first decision: an unseen config must not look like an absent one."""
-        await asyncio.gather(*(self._read_kind(kind) for kind in KINDS))
+        await asyncio.gather(*(self._own.read(kind) for kind in KINDS))
         self._own_synced = True
         self._policies_changed("")
 
-    async def _read_kind(self, kind: type[Kind]) -> None:
-        while True:
-            try:
-                listed = {key async for key in self._listed(kind)}
-            except KubeError as error:
-                log.warning("an own kind cannot be listed", extra={"kind": kind.__name__, "error": str(error)})
-                await asyncio.sleep(1)
-                continue
-            for namespace, name in self.records.names(kind) - listed:
-                self.records.drop(kind, namespace, name)
-            return
-
-    async def _listed(self, kind: type[Kind]) -> Any:
-        for path in self._paths(API_VERSION, kind.plural, own=kind is RemediationConfig):
-            token = ""
-            while True:
-                params = {"limit": "500", "continue": token} if token else {"limit": "500"}
-                if kind is Incident:
-                    params["labelSelector"] = f"{CLOSED_LABEL}!=true"
-                page = msgspec.json.decode(await self.kube.get(path, params))
-                for body in page["items"]:
-                    body["kind"], body["apiVersion"] = kind.__name__, API_VERSION
-                    self.records.take(kind, body)
-                    yield body["metadata"].get("namespace", ""), body["metadata"]["name"]
-                token = page["metadata"].get("continue", "")
-                if not token:
-                    break
-
-    def _paths(self, version: str, plural: str, *, own: bool = False) -> list[str]:
-        if own:
-            return [collection(version, plural, self.settings.own_namespace)]
-        if not self.settings.namespaces:
-            return [collection(version, plural)]
-        return [collection(version, plural, namespace) for namespace in self.settings.namespaces]
-
     def _follow(self, kind: type[Kind], name: str) -> None:
-        for path in self._paths(API_VERSION, kind.plural, own=kind is RemediationConfig):
+        for path in self._own.paths(API_VERSION, kind.plural, own=kind is RemediationConfig):
             watch = Watch(self.kube, path, OwnObject, OwnSink(kind, self.records), name=f"{name} ({path})")
             self._watches.append(watch)
             self._spawn(watch.run(), name)
@@ -213,13 +164,14 @@ class Runtime:
             self._start("v1", "pods", wire.PodObject, PodSink(self.index)),
         ]
         watches = [watch for each in started for watch in each]
+        self._started = True
         await asyncio.gather(*(watch.synced.wait() for watch in watches), *(watch.synced.wait() for watch in self._watches))
         self.telemetry.synced.set(1)
         log.info("synced", extra={"workloads": len(self.index.workload_uids()), "pods_in_trouble": len(self.index.pod_uids())})
         self._look_at(self._worth_a_look())
 
     def _start(self, version: str, plural: str, decode: type[Any], sink: Any) -> list[Watch[Any]]:
-        made = [Watch(self.kube, path, decode, sink, name=path) for path in self._paths(version, plural)]
+        made = [Watch(self.kube, path, decode, sink, name=path) for path in self._own.paths(version, plural)]
         self._watches.extend(made)
         for watch in made:
             self._spawn(watch.run(), plural)
@@ -234,9 +186,10 @@ class Runtime:
             self.telemetry.open_incidents.set(sum(1 for _ in self.records.open_incidents()))
             if self.leading() and self.synced_or_idle():
                 await self._keeper.write()
+                self.records.forget_spent(self._now() - matching.LONGEST_WINDOW)
             if time.monotonic() - last > RESYNC_SECONDS:
                 last = time.monotonic()
-                await asyncio.gather(*(self._read_kind(kind) for kind in (Incident, RemediationPolicy, RemediationConfig)))
+                await asyncio.gather(*(self._own.read(kind) for kind in (Incident, RemediationPolicy, RemediationConfig)))
             await asyncio.sleep(1)
 
     def synced_or_idle(self) -> bool:
@@ -249,6 +202,8 @@ class Runtime:
         return self.kube.clock.now()
 
     def _workload_changed(self, target: Target) -> None:
+        if not self.synced():
+            return
         work = self.index.workload(target)
         if (
             work is None
@@ -258,6 +213,8 @@ class Runtime:
             self.queue.add(target, SOON)
 
     def _add_soon(self, target: Target) -> None:
+        # An open incident wants its workload watched, also where no policy is left.
+        self._wanted.set()
         self.queue.add(target, SOON)
 
     def _policies_changed(self, namespace: str) -> None:

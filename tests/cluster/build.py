@@ -27,8 +27,10 @@ PROGRAMS = {
 }
 """What go calls each program, and its package. etcd comes out as "server"; installed() tells it by a better name."""
 
-MINUTES_COLD = "about 7 minutes on two idle cores"
+MINUTES_COLD = "7 to 10 minutes on two cores"
 REPORT_EVERY = 15.0
+ESTIMATE_AFTER = 90.0
+"""The first packages are small ones: an estimate from their pace would promise too much."""
 
 
 class BuildError(RuntimeError):
@@ -136,8 +138,10 @@ def _compile(partial: Path) -> None:
             return "starting"
         if count >= expected - len(PROGRAMS):
             return "linking"
-        left = elapsed * (expected - count) / count
-        return f"{count} of at most {expected} packages compiled, at most about {left / 60:.0f} min left"
+        done = f"{count} of at most {expected} packages compiled"
+        if elapsed < ESTIMATE_AFTER:
+            return done
+        return f"{done}, at most about {elapsed * (expected - count) / count / 60:.0f} min left"
 
     command = ["go", "build", "-v", "-o", f"{partial}/", *_arguments()]
     with log.open("w") as output:

@@ -93,6 +93,9 @@ class Programs:
             f"--data-dir={self.folder / 'etcd'}",
             "--unsafe-no-fsync",
             "--log-level=warn",
+            # Alone, it need not wait long for other candidates before it elects itself.
+            "--heartbeat-interval=10",
+            "--election-timeout=100",
             f"--listen-client-urls={client}",
             f"--advertise-client-urls={client}",
             f"--listen-peer-urls={peer}",

@@ -156,6 +156,7 @@ class ControlPlane(Cluster):
         for name in kwok.NODES:
             self._ask("POST", "/api/v1/nodes", kwok.node(name))
         self._wait("the API server", self._api_ready)
+        # It looks for a ready API server once a second: started earlier it comes later.
         self._spawn("controller-manager", programs.controller_manager())
         self._wait("the nodes", self._nodes_ready)
         self._wait("the default ServiceAccount", lambda: self._ask("GET", "/api/v1/namespaces/default/serviceaccounts/default") is not None)

@@ -47,8 +47,7 @@ def _quiet(case: Case, story: Story, *, quiet: bool) -> Story:
         return story.set(quiet_since=None)
     since = status.quiet_since or case.now
     story = story.set(quiet_since=since)
-    fired = bool(status.findings)
-    if fired and case.now - since >= _healthy_for(case):
+    if lifecycle.fired(case) and case.now - since >= _healthy_for(case):
         reason = Reason.SupersededByRevision if story.reason(lifecycle.MITIGATED) == Reason.SupersededByRevision else Reason.Recovered
         story = lifecycle.mitigated(story, reason, "available and every signal quiet, without an action of Stopgap")
     after = case.policy.spec.resolution.after if case.policy else timedelta(minutes=15)

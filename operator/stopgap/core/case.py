@@ -62,6 +62,11 @@ class Case:
         uid = self.incident.metadata.uid if self.incident else None
         return tuple(one for one in self.remediations if uid and one.spec.incident_ref.uid == uid)
 
+    def acts(self) -> tuple[Remediation, ...]:
+        """Return the remediations that count now: those of the open incident, and the one that is out, whoever deleted its incident."""
+        own, active = self.of_incident(), self.active
+        return own if active is None or active in own else (*own, active)
+
     @property
     def active(self) -> Remediation | None:
         """The remediation of this workload that has not ended."""

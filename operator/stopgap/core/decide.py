@@ -22,11 +22,11 @@ def decide(case: Case) -> Decision:
     if not case.seen.synced:
         return Decision(look_again=timedelta(seconds=1))
     decision = _record_only(case) if case.seen.target.kind == RECORD_ONLY else _about_a_workload(case)
-    return replace(decision, duplicates=lifecycle.duplicates(case)) if case.others else decision
+    return replace(decision, duplicates=lifecycle.duplicates(case, closed=decision.closed)) if case.others else decision
 
 
 def _about_a_workload(case: Case) -> Decision:
-    if case.seen.workload is None or case.seen.workload.deleting:
+    if case.seen.workload is None or case.seen.workload.deleting or case.status.target_uid not in {"", case.seen.workload.uid}:
         return _gone(case)
     found = judge(case)
     if case.incident is not None and (closed := lifecycle.closed_by_person(case, lifecycle.begin(case))):
@@ -53,7 +53,7 @@ def judge(case: Case) -> tuple[Finding, ...]:
     """Ask every trigger of the policy. What happened before the last action of this incident does not count any more."""
     if case.policy is None:
         return ()
-    after = max((one.status.executed_at for one in case.of_incident() if one.status and one.status.executed_at), default=None)
+    after = max((one.status.executed_at for one in case.acts() if one.status and one.status.executed_at), default=None)
     quiet_for = case.policy.spec.verification.healthy_for
     return tuple(
         trigger.detector.judge(case.seen, trigger.name, after=after, quiet_for=quiet_for)

@@ -6,6 +6,7 @@ Guards stop actions. They never stop observation, or a person's order to stop.
 from collections.abc import Callable
 from fnmatch import fnmatchcase
 
+from stopgap.api import Remediation
 from stopgap.api.policy import GitOps, Mode, RemediationPolicy, Step
 from stopgap.core import attribution, limits, owners
 from stopgap.core.case import Case
@@ -255,6 +256,18 @@ GUARDS: tuple[Guard, ...] = (
     policy_changed,
     observe_only,
 )
+
+
+def objection(case: Case, remediation: Remediation) -> Refusal | None:
+    """Say what stands against carrying out an intent that was recorded: an order to stop, or that what it rests on is gone."""
+    incident, policy = case.incident, case.policy
+    if incident is None or incident.metadata.uid != remediation.spec.incident_ref.uid or incident.spec.resolution is not None:
+        return Refusal(Reason.Superseded, f"incident {remediation.spec.incident_ref.name} was closed or deleted meanwhile")
+    step = next((one for one in policy.spec.steps if one.name == remediation.spec.step), None) if policy else None
+    if policy is None or step is None or policy.metadata.uid != remediation.spec.policy_ref.uid:
+        return Refusal(Reason.Superseded, f"policy {remediation.spec.policy_ref.name} does not decide about this any more")
+    situation = Situation(case, policy, step, (), Refusal(Reason.Superseded, ""))
+    return next((refusal for guard in (paused, excluded, owned_by_controller, observe_only) if (refusal := guard(situation))), None)
 
 
 def drifting(case: Case) -> str:

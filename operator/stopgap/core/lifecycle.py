@@ -13,11 +13,13 @@ from stopgap.api.incident import (
     IncidentStatus,
     Phase,
 )
+from stopgap.api.policy import Source
 from stopgap.core import timeline
 from stopgap.core.case import Case, Notice
 from stopgap.model.conditions import Truth, condition, find, holds, put
 from stopgap.model.observation import Finding, Refusal
 from stopgap.model.reasons import Reason
+from stopgap.model.workload import State
 
 TRIAGED, ACKNOWLEDGED, ALLOWED = "Triaged", "Acknowledged", "ActionAllowed"
 MITIGATED, CONTESTED, DRIFT, ESCALATED, RESOLVED = "Mitigated", "Contested", "GitOpsDrift", "Escalated", "Resolved"
@@ -103,14 +105,21 @@ def acknowledge(case: Case, story: Story) -> Story:
 def findings(story: Story, found: tuple[Finding, ...]) -> Story:
     """Write down what the triggers say: those that ever fired, and those that are unknown."""
     before = {one.trigger: one for one in story.status.findings}
+    if not found:
+        # No policy is left that would ask: what was known stays readable, and says that it is not known any more.
+        return story.set(findings=tuple(one.model_copy(update={"state": State.UNKNOWN}) for one in before.values()))
     kept = []
     for one in found:
         old = before.get(one.trigger)
-        if one.state != "Firing" and old is None:
+        if one.state is not State.FIRING and old is None:
             continue
-        if old is not None and one.state != "Firing":
+        if old is not None and one.state is not State.FIRING:
             # What it was stays readable after it went quiet.
             kept.append(old.model_copy(update={"state": one.state}))
+            continue
+        if old is not None and (old.state, old.type) == (one.state, one.type):
+            # Its figures move by themselves ("3 m", "12 exits"); that alone is not worth a write.
+            kept.append(old)
             continue
         since = old.since if old and old.since else one.since
         kept.append(IncidentFinding(trigger=one.trigger, type=one.type, state=one.state, since=since, message=one.message[:1024]))
@@ -194,17 +203,26 @@ def resolved(story: Story, reason: Reason, message: str, *, actor: str = "stopga
     return replace(story, notices=(*story.notices, Notice(reason, message)))
 
 
-def duplicates(case: Case) -> tuple[tuple[Incident, IncidentStatus], ...]:
+def duplicates(case: Case, *, closed: bool) -> tuple[tuple[Incident, IncidentStatus], ...]:
     """Mark every further open incident of the workload: one is handled, the others say which."""
-    if case.incident is None:
-        return ()
-    name = case.incident.metadata.name
-    marked = []
-    for other in case.others:
-        story = begin(replace(case, incident=other)).set(duplicate_of=name)
-        story = story.observe(ALLOWED, False, Reason.Duplicate, f"incident {name} of the same workload is handled").done()
-        marked.append((other, story.status))
-    return tuple(marked)
+    return tuple((other, _duplicate(replace(case, incident=other), case.incident, closed=closed).status) for other in case.others)
+
+
+def _duplicate(case: Case, main: Incident | None, *, closed: bool) -> Story:
+    story = begin(case)
+    if main is not None and story.status.duplicate_of != main.metadata.name:
+        story = story.set(duplicate_of=main.metadata.name)
+        story = story.observe(ALLOWED, False, Reason.Duplicate, f"incident {main.metadata.name} of the same workload is handled")
+    if by_person := closed_by_person(case, story):
+        return by_person.done()
+    if closed and main is not None:
+        story = resolved(story, Reason.Resolved, f"incident {main.metadata.name}, of which this is a duplicate, is over")
+    return story.done()
+
+
+def fired(case: Case) -> bool:
+    """Whether a signal ever fired: what Stopgap opened itself began with one, also where a crash kept it from being written down."""
+    return bool(case.status.findings) or case.incident is None or case.incident.spec.source.type is Source.WORKLOAD
 
 
 def closed_by_person(case: Case, story: Story) -> Story | None:

@@ -1,11 +1,15 @@
 """Which policy decides about a workload, and whether a policy can work at all."""
 
 from collections.abc import Iterable
+from datetime import timedelta
 
 from stopgap.api.policy import RemediationPolicy
 from stopgap.model.observation import Refusal
 from stopgap.model.reasons import Reason
 from stopgap.model.refs import Target
+
+LONGEST_WINDOW = timedelta(days=7)
+"""Actions are counted for so long; a longer window of a budget could not be kept."""
 
 
 def matches(policy: RemediationPolicy, target: Target, labels: dict[str, str]) -> bool:
@@ -38,7 +42,15 @@ def fault(policy: RemediationPolicy) -> Refusal | None:
             return Refusal(Reason.NewerThanOperator, f"step {step.name} uses an action that this version of Stopgap does not know")
         if unknown := set(step.when.triggers) - triggers:
             return Refusal(Reason.InvalidPolicy, f"step {step.name} names triggers that do not exist: {', '.join(sorted(unknown))}")
-    return _times(policy)
+    return _times(policy) or _window(policy)
+
+
+def _window(policy: RemediationPolicy) -> Refusal | None:
+    if policy.spec.guards.max_actions.within <= LONGEST_WINDOW:
+        return None
+    return Refusal(
+        Reason.InvalidPolicy, f"guards.maxActions.within is longer than {LONGEST_WINDOW.days} days, for which actions are counted"
+    )
 
 
 def _times(policy: RemediationPolicy) -> Refusal | None:

@@ -2,6 +2,7 @@
 
 from stopgap.api import Incident, Remediation
 from stopgap.api.health import LastAction, Silence, WorkloadHealthStatus
+from stopgap.api.incident import Closing
 from stopgap.api.policy import Source
 from stopgap.core import knowngood
 from stopgap.core.case import Case
@@ -13,11 +14,11 @@ from stopgap.model.workload import State
 def remembered(case: Case, found: tuple[Finding, ...]) -> WorkloadHealthStatus | None:
     """Return what is remembered from now on, or None where nothing new is."""
     health = knowngood.with_newest(case, knowngood.with_stints(case), found)
-    for one in case.of_incident():
+    for one in case.acts():
         health = _charged(case, health, one)
-    firing = any(one.state is State.FIRING for one in found)
+    quiet = bool(found) and all(one.state is State.QUIET for one in found)
     template = case.seen.template
-    if health.silence and (not firing or template is None or health.silence.digest != template.digest):
+    if health.silence and (quiet or template is None or health.silence.digest != template.digest):
         health = health.model_copy(update={"silence": None})
     if case.incident is not None:
         ref = ObjectRef(name=case.incident.metadata.name, uid=case.incident.metadata.uid or "")
@@ -46,6 +47,9 @@ def _charged(case: Case, health: WorkloadHealthStatus, one: Remediation) -> Work
 def silenced(case: Case) -> WorkloadHealthStatus:
     """Return the memory after a person closed the incident: the same signal of the same template does not open another."""
     health = remembered(case, ()) or case.health
+    if case.incident and case.incident.spec.resolution is Closing.FALSE_ALARM:
+        for one in case.of_incident():
+            health = knowngood.forgive(health, one.spec.plan.from_digest)
     digest = case.seen.template.digest if case.seen.template else ""
     name = case.incident.metadata.name if case.incident else ""
     return health.model_copy(update={"silence": Silence(digest=digest, incident=name)})

@@ -23,7 +23,8 @@ def firing(case: Case, found: tuple[Finding, ...]) -> Decision:
         return Decision(findings=found, health=remembered(case, found))
     if case.incident is not None and _another_release(case):
         message = "another revision fails now; that is an incident of its own"
-        return close(case, lifecycle.resolved(lifecycle.begin(case), Reason.SupersededByRevision, message), found)
+        closed = close(case, lifecycle.resolved(lifecycle.begin(case), Reason.SupersededByRevision, message), found)
+        return replace(closed, look_again=timedelta(milliseconds=100))
     choice = choosing.choose(case, found)
     intent = choosing.intent(case, choice)
     decision = Decision(
@@ -72,6 +73,7 @@ def _triaged(case: Case, found: tuple[Finding, ...], choice: choosing.Choice, *,
         story = story.tell(loudest.type, loudest.message)
     if story.says(lifecycle.ESCALATED):
         return story.done()
+    story = _unwritten(case, story)
     pending_reads = bool(choosing.reads(case, choice))
     if not pending_reads:
         story = lifecycle.decision(story, choice.step.name if choice.step else "", choice.summary, choice.refused, allowed=allowed)
@@ -80,6 +82,18 @@ def _triaged(case: Case, found: tuple[Finding, ...], choice: choosing.Choice, *,
     if any(one.reason is Reason.AttemptsExhausted for one in choice.refused):
         story = lifecycle.escalated(story, Reason.AttemptsExhausted, "every action that the policy allows in one incident was taken")
     return story.done()
+
+
+def _unwritten(case: Case, story: Story) -> Story:
+    """Tell why the last intent was not carried out; where the API server will not have it, or nobody can know, people are called."""
+    last = next(reversed(case.of_incident()), None)
+    if last is None or last.status is None or last.status.executed_at is not None or not last.state.ended or not last.status.conditions:
+        return story
+    reason = Reason[last.status.conditions[-1].reason]
+    message = f"{last.spec.plan.summary} was not written: {last.status.message}"
+    if all(entry.message != message[:512] for entry in story.status.timeline):
+        story = story.announce(reason, message, warning=True)
+    return lifecycle.escalated(story, reason, message) if reason in {Reason.Refused, Reason.OutcomeUnknown} else story
 
 
 def _next_look(case: Case, found: tuple[Finding, ...], choice: choosing.Choice) -> timedelta | None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from stopgap.api.remediation import Remediation, RemediationState
+from stopgap.core import lifecycle
 from stopgap.core.case import Case
 from stopgap.model import duration
 from stopgap.model.observation import Finding, Observation
@@ -21,6 +22,8 @@ _POD_TROUBLE = frozenset(
         Reason.CreateContainerConfigError,
     }
 )
+LONGEST_ROLLOUT = timedelta(hours=1)
+"""Some set an endless progress deadline; a verification ends all the same."""
 _DEADLINE = "ProgressDeadlineExceeded"
 
 
@@ -53,7 +56,7 @@ def _overruled(case: Case, remediation: Remediation) -> Verdict | None:
 
 
 def _same_trouble(findings: tuple[Finding, ...]) -> Verdict | None:
-    again = next((one for one in findings if one.state is State.FIRING and one.type in _POD_TROUBLE), None)
+    again = next((one for one in findings if one.state is State.FIRING and one.type in _POD_TROUBLE and one.cause is None), None)
     if again is None:
         return None
     message = f"the older revision fails in the same way ({again.message}), so the release was not to blame; look for what else changed"
@@ -74,7 +77,9 @@ def _proof(case: Case, remediation: Remediation, findings: tuple[Finding, ...]) 
     if case.now - since < healthy_for:
         message = f"available and quiet since {since:%H:%M:%S}; proven after {duration.spell(healthy_for)}"
         return Verdict(RemediationState.VERIFYING, Reason.Executed, message, since, healthy_for - (case.now - since))
-    if not case.status.findings:
+    if case.policy is None:
+        return Verdict(RemediationState.INCONCLUSIVE, Reason.Inconclusive, "the policy is gone, so nothing proves that it helped", since)
+    if not lifecycle.fired(case):
         return Verdict(
             RemediationState.INCONCLUSIVE,
             Reason.Inconclusive,
@@ -90,6 +95,8 @@ def _lacking(case: Case, findings: tuple[Finding, ...]) -> str:
     work, seen = case.seen.workload, case.seen
     if work is None or seen.newest is None:
         return "the Deployment controller has not taken up the change yet"
+    if work.replicas == 0:
+        return "it was scaled to zero, so that nothing can be proved"
     left = [one for one in seen.revisions if one.uid != seen.newest.uid and one.replicas > 0]
     if left or not work.rolled_out:
         return f"rolling out: {work.updated_replicas} of {work.replicas} replicas are updated, {work.available_replicas} available"
@@ -116,4 +123,4 @@ def _still_rolling(seen: Observation) -> bool:
     work = seen.workload
     if work is None or work.rolled_out or work.progressing is None or work.progressing.reason == _DEADLINE:
         return False
-    return work.progressing.updated is not None and seen.now - work.progressing.updated < work.progress_deadline
+    return work.progressing.updated is not None and seen.now - work.progressing.updated < min(work.progress_deadline, LONGEST_ROLLOUT)

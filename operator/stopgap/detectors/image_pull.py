@@ -47,9 +47,16 @@ class ImagePull(ApiModel):
         pods = {pod.uid for pod, one in waiting if one.waiting_since and seen.now - one.waiting_since >= self.for_}
         share = share_of_started(seen, newest, len(pods), self.pods_at_least)
         if not share.reached:
-            left = max(self.for_ - (seen.now - since), timedelta(seconds=1))
+            left = self.for_ - (seen.now - since)
             message = f"{waiting[0][0].name} waits: {waiting[0][1].waiting}; not for {spell(self.for_)} yet, or too few pods"
-            return Finding(trigger, _WAITS[waiting[0][1].waiting], State.UNKNOWN, message, revision=newest.uid, look_again=left)
+            return Finding(
+                trigger,
+                _WAITS[waiting[0][1].waiting],
+                State.UNKNOWN,
+                message,
+                revision=newest.uid,
+                look_again=left if left > timedelta(0) else None,
+            )
         return _firing(trigger, newest.uid, waiting, since)
 
 

@@ -1,6 +1,7 @@
 """Carries out a change: one guarded write, and a look at the target whenever it is not certain what became of it."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -47,6 +48,7 @@ class _Look:
     template: Template
     ours_since: datetime | None
     leaving: bool
+    paused: bool
 
 
 class Executor:
@@ -57,14 +59,17 @@ class Executor:
         self._rights = rights
         self._index = index
 
-    async def perform(self, remediation: Remediation, change: ReplaceTemplate | Refusal, *, first: bool) -> Outcome:
+    async def perform(  # noqa: PLR0911 - each return is one way in which a write ends
+        self, remediation: Remediation, change: ReplaceTemplate | Refusal, *, first: bool, objection: Callable[[], Refusal | None]
+    ) -> Outcome | None:
         """Bring the remediation to an outcome. `first`: nothing was sent under it before, so the first write needs no look.
 
         A Refusal in place of the change: nothing is to be written any more; it is only found out whether it was written already.
-        Whatever happens, at most one write takes effect: it carries the remediation's UID and tests the generation.
+        Whatever happens, at most one write takes effect: it carries the remediation's UID and tests the generation. `objection` is asked
+        directly before every send. None: this copy may not act any more, and leaves the intent to the one that may.
         """
         tries, generation = 0, remediation.spec.generation
-        look_first = not first
+        look_first = unsure = not first
         rejected: KubeError | None = None
         while True:
             if look_first or isinstance(change, Refusal):
@@ -72,6 +77,10 @@ class Executor:
                 settled = self._settle(remediation, look, tries)
                 if settled or look is None:
                     return settled or _gone(remediation, tries)
+                if unsure and look.generation != generation:
+                    # A write of ours may have been made and undone again by a person: nobody can tell, so it is not repeated.
+                    message = "whether it was written before the workload was changed again cannot be told; look, and decide by hand"
+                    return Outcome(RemediationState.OUTCOME_UNKNOWN, Reason.OutcomeUnknown, message, tries)
                 if isinstance(change, Refusal):
                     return Outcome(RemediationState.REFUSED, change.reason, change.message, tries)
                 if rejected is not None and look.generation == generation:
@@ -81,11 +90,18 @@ class Executor:
             if self._kube.clock.now() > remediation.spec.not_after or tries >= MOST_TRIES:
                 message = f"it was not written in time ({tries} tries); it is decided afresh"
                 return Outcome(RemediationState.SUPERSEDED, Reason.Superseded, message, tries)
+            if against := objection():
+                return (
+                    None
+                    if against.reason is Reason.NotLeader
+                    else Outcome(RemediationState.REFUSED, against.reason, against.message, tries)
+                )
             tries += 1
             sent = await self._send(remediation, change, generation, tries)
             if isinstance(sent, Outcome):
                 return sent
             look_first, rejected = True, sent if isinstance(sent, Invalid) else None
+            unsure = unsure or isinstance(sent, Unanswered)
 
     async def _send(self, remediation: Remediation, change: ReplaceTemplate, generation: int, tries: int) -> Outcome | KubeError:
         """Send the one write; an error that comes back means: look what became of it."""
@@ -123,12 +139,13 @@ class Executor:
         plan = remediation.spec.plan
         if look.annotations.get(LAST_ACTION) == remediation.metadata.uid:
             when = look.ours_since or self._kube.clock.now()
-            # If somebody has put the bad template back since, verification is to see that against what we wrote.
-            written = plan.to_digest if look.template.digest == plan.from_digest else look.template.digest
-            return Outcome(RemediationState.VERIFYING, Reason.Executed, plan.summary, tries, when, written)
+            # What we wrote, not what is there now: if somebody has changed it since, verification is to see that.
+            return Outcome(RemediationState.VERIFYING, Reason.Executed, plan.summary, tries, when, plan.to_digest)
         if look.template.digest != plan.from_digest:
             message = "the template was changed by somebody else before the write; it is judged afresh"
             return Outcome(RemediationState.SUPERSEDED, Reason.Superseded, message, tries)
+        if look.paused:
+            return Outcome(RemediationState.REFUSED, Reason.DeploymentPaused, "the Deployment was paused meanwhile (spec.paused)", tries)
         if reason := look.annotations.get(PAUSE):
             return Outcome(RemediationState.REFUSED, Reason.Paused, f"annotation {PAUSE} was set meanwhile: {reason[:300]}", tries)
         return None
@@ -138,7 +155,10 @@ class Executor:
         path = item("apps/v1", "deployments", remediation.spec.target_ref.name, namespace=remediation.metadata.namespace)
         while True:
             try:
-                return _read(await self._kube.get(path))
+                stored = msgspec.json.decode(await self._kube.get(path), type=wire.Deployment)
+                # What was seen here must not be contradicted by an index that is some milliseconds behind.
+                self._index.put_workload(facts.workload(stored))
+                return _read(stored)
             except NotFound:
                 return None
             except Forbidden:
@@ -148,6 +168,12 @@ class Executor:
 
     async def give_back(self, remediation: Remediation) -> bool:
         """Give up the ownership of the fields we wrote: one metadata-only patch. Says whether they are given back."""
+        for _ in range(MOST_TRIES):
+            if await self._give_back_once(remediation):
+                return True
+        return False
+
+    async def _give_back_once(self, remediation: Remediation) -> bool:
         path = item("apps/v1", "deployments", remediation.spec.target_ref.name, namespace=remediation.metadata.namespace)
         try:
             body = msgspec.json.decode(await self._kube.get(path))
@@ -184,8 +210,7 @@ def _without_entries(body: dict[str, Any], entries: list[int]) -> list[dict[str,
     return removals + [{"op": "remove", "path": f"/metadata/managedFields/{index}"} for index in reversed(entries)]
 
 
-def _read(raw: bytes) -> _Look:
-    stored = msgspec.json.decode(raw, type=wire.Deployment)
+def _read(stored: wire.Deployment) -> _Look:
     ours = [one.time for one in stored.metadata.managed_fields if one.manager == "stopgap" and not one.subresource]
     return _Look(
         uid=stored.metadata.uid,
@@ -194,4 +219,5 @@ def _read(raw: bytes) -> _Look:
         template=Template.read(bytes(stored.spec.template)),
         ours_since=datetime.fromisoformat(max(ours)) if ours else None,
         leaving=stored.metadata.deletion_timestamp is not None,
+        paused=stored.spec.paused,
     )

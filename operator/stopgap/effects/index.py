@@ -49,6 +49,10 @@ class Index:
 
     # --------------------------------------------------------------------------------------------------- reading
 
+    def now(self) -> datetime:
+        """Return the API server's time."""
+        return self._now()
+
     def workload(self, target: Target) -> Workload | None:
         """Return the present workload of this name."""
         uid = self._uids.get(target)
@@ -160,6 +164,10 @@ class Index:
         if owner is None:
             return
         self._pods.get(owner, {}).pop(uid, None)
+        if owner not in self._owners and not self._pods.get(owner):
+            # The ReplicaSet went first: nobody will ask for its exits any more.
+            self._pods.pop(owner, None)
+            self._exits.pop(owner, None)
         self._tell(owner)
 
     def add_stints(self, uid: str, stints: tuple[Stint, ...]) -> None:

@@ -1,19 +1,21 @@
 """Puts a case together from the index and the records. Copies; never waits."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 
 from stopgap.api import Incident
 from stopgap.api.config import ConfigSpec
 from stopgap.api.health import WorkloadHealthStatus
+from stopgap.api.remediation import RemediationSpec
 from stopgap.core import matching
-from stopgap.core.case import Case
+from stopgap.core.case import Case, Spent
 from stopgap.effects.index import Index
 from stopgap.effects.records import Records, target_of
 from stopgap.model.observation import Live
 from stopgap.model.refs import Target
-from stopgap.model.workload import Neighbour
+from stopgap.model.workload import Neighbour, Workload
 
 PAUSE = "stopgap.dev/pause"
 
@@ -27,6 +29,8 @@ class Observer:
         self._synced = synced
         self._leading = leading
         self._ill: dict[Target, datetime] = {}
+        self._reserved: set[Spent] = set()
+        self._counter = 0
 
     def case(self, target: Target, live: Live | None = None) -> Case:
         """Return the case of one workload now."""
@@ -34,19 +38,32 @@ class Observer:
         seen = replace(seen, live=live, neighbours=tuple(Neighbour(key, at) for key, at in self._ill.items() if key != target))
         work, config = seen.workload, self._records.config
         health = self._records.health(work.uid) if work else None
-        incidents = [one for one in self._records.incidents(target) if not (one.status and one.status.duplicate_of)]
+        incidents = self._records.incidents(target)
+        main = _main(incidents)
+        uid = (main.status.target_uid if main and main.status else "") or (work.uid if work else "")
         return Case(
             seen=seen,
             policy=matching.deciding(self._records.policies(target.namespace), target, work.labels) if work else None,
             config=None if self._records.config_trouble else (config.spec if config else ConfigSpec()),
             config_paused=config.metadata.annotations.get(PAUSE, "") if config else "",
-            incident=next(iter(incidents), None),
-            others=tuple(incidents[1:]),
+            incident=main,
+            others=tuple(one for one in incidents if one is not main),
             health=(health.status if health else None) or WorkloadHealthStatus(),
-            remediations=self._records.remediations(work.uid) if work else (),
-            spent=self._records.spent(),
+            remediations=self._records.remediations(uid) if uid else (),
+            spent=(*self._records.spent(), *self._reserved),
             leading=self._leading(),
         )
+
+    @contextmanager
+    def reserved(self, work: Workload, spec: RemediationSpec) -> Iterator[None]:
+        """Count an action against every budget from the decision on, until what became of it is known."""
+        self._counter += 1
+        spent = Spent(f"reserved-{self._counter}", self._index.now(), work.namespace, work.uid, spec.policy_ref.uid)
+        self._reserved.add(spent)
+        try:
+            yield
+        finally:
+            self._reserved.discard(spent)
 
     def incidents(self, like: Incident) -> list[Incident]:
         """Return the open incidents of the same workload, as they are stored."""
@@ -58,3 +75,9 @@ class Observer:
             self._ill.pop(target, None)
         else:
             self._ill[target] = since
+
+
+def _main(incidents: list[Incident]) -> Incident | None:
+    """Pick the incident that is handled: the oldest that is not the duplicate of one that is still open."""
+    names = {one.metadata.name for one in incidents}
+    return next((one for one in incidents if not (one.status and one.status.duplicate_of in names)), None)

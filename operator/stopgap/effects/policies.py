@@ -1,6 +1,8 @@
 """Tells people what Stopgap makes of their policies: Ready or why not, paused or not, and how many workloads each is about."""
 
-from collections.abc import Callable, Iterator
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -16,6 +18,11 @@ from stopgap.model.reasons import Reason
 
 BETWEEN_COUNTS: Final = timedelta(minutes=1)
 """How often a changed number of workloads alone is worth a write."""
+
+
+COUNTED_AT_ONCE: Final = 200
+"""Workloads counted before everything else has its turn: an action must not wait for a statistic."""
+log = logging.getLogger(__name__)
 
 
 class PolicyKeeper:
@@ -39,15 +46,18 @@ class PolicyKeeper:
         if not self._changed and self._due and now < self._due:
             return
         self._changed, self._due = False, now + BETWEEN_COUNTS
-        try:
-            for policy, status in list(self._statuses(now)):
+        for policy, status in [one async for one in self._statuses(now)]:
+            try:
                 await self._recorder.policy(policy, status)
-        except KubeError:
-            self._changed = True
+            except (KubeError, ValueError) as error:
+                # One that cannot be written must not keep the others from being written; it has its turn again in a minute.
+                log.info("the status of a policy could not be written", extra={"error": str(error)[:300]})
 
-    def _statuses(self, now: datetime) -> Iterator[tuple[RemediationPolicy | dict[str, Any], PolicyStatus]]:
+    async def _statuses(self, now: datetime) -> AsyncIterator[tuple[RemediationPolicy | dict[str, Any], PolicyStatus]]:
         counts: dict[str | None, int] = {}
-        for work in self._index.workloads():
+        for number, work in enumerate(list(self._index.workloads())):
+            if number % COUNTED_AT_ONCE == 0:
+                await asyncio.sleep(0)
             decided = matching.deciding(self._records.policies(work.namespace), work.target, work.labels)
             if decided:
                 counts[decided.metadata.uid] = counts.get(decided.metadata.uid, 0) + 1

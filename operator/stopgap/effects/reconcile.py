@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -11,7 +11,7 @@ from stopgap.api import Incident, Remediation
 from stopgap.api.health import WorkloadHealthStatus
 from stopgap.api.incident import IncidentStatus
 from stopgap.api.remediation import RemediationState, RemediationStatus
-from stopgap.core import attribution, limits
+from stopgap.core import attribution, guards
 from stopgap.core.case import Case, Decision, Intent, Notice
 from stopgap.core.decide import decide
 from stopgap.effects.execute import Executor, Outcome
@@ -19,6 +19,7 @@ from stopgap.effects.firstsight import FirstSight
 from stopgap.effects.live import LiveReads
 from stopgap.effects.observe import Observer
 from stopgap.effects.record import Recorder
+from stopgap.effects.records import target_of
 from stopgap.effects.telemetry import Telemetry
 from stopgap.model.change import ReplaceTemplate
 from stopgap.model.conditions import Truth, condition, put
@@ -55,7 +56,7 @@ class Reconciler:
         self._telemetry = telemetry
         self._leading = leading
         self._now = now
-        self._believed: dict[Target, tuple[int, Live, datetime]] = {}
+        self._believed: dict[Target, _Believed] = {}
 
     async def __call__(self, target: Target) -> float | None:
         """Look at one workload; return the seconds after which to look again without an event."""
@@ -93,24 +94,40 @@ class Reconciler:
             incident, live = case.incident, await reading
         fresh = self._observer.case(target, live)
         fresh = replace(fresh, incident=fresh.incident or incident)
+        then = decide(fresh)
+        if then.intent is None or target not in self._believed or self._believed[target].read_at == case.now:
+            return fresh, then
+        # What was read a while ago was good enough for saying no. To act, it is read again.
+        del self._believed[target]
+        fresh = replace(fresh, seen=replace(fresh.seen, live=await self._read(fresh, decision.reads)))
         return fresh, decide(fresh)
 
     async def _read(self, case: Case, replica_sets: frozenset[str]) -> Live | None:
         """Read live; what was read a moment ago is good enough where something stood against the action anyway."""
         if not replica_sets or case.seen.workload is None:
             return None
-        generation, target = case.seen.workload.generation, case.seen.target
-        believed = self._believed.get(target)
-        if believed and believed[0] == generation and (case.now - believed[2]).total_seconds() < REREAD_SECONDS:
-            return believed[1]
+        policy = case.policy.metadata if case.policy else None
+        about = (case.seen.workload.uid, case.seen.workload.generation, policy.uid if policy else "", policy.generation if policy else 0)
+        believed = self._believed.get(case.seen.target)
+        recent = believed is not None and (case.now - believed.read_at).total_seconds() < REREAD_SECONDS
+        if believed and recent and believed.about == about and replica_sets <= believed.replica_sets:
+            return believed.live
         live = await self._live.read(case, replica_sets)
-        self._believed[target] = (generation, live, case.now)
+        self._believed[case.seen.target] = _Believed(about, replica_sets, live, case.now)
         return live
 
     async def _act(self, case: Case, decision: Decision, intent: Intent) -> tuple[Case, Decision]:
         """Record the intent, then do it. What was concluded before the act is written after it: the act does not wait for prose."""
-        work, live, target = case.seen.workload, case.seen.live, case.seen.target
+        work, target = case.seen.workload, case.seen.target
         self._believed.pop(target, None)
+        if work is None:
+            raise ValueError(f"an action on {target} was decided without the workload")
+        # No await lies between the decision and this line, so that no budget is spent twice by workers side by side.
+        with self._observer.reserved(work, intent.spec):
+            return await self._intend_and_do(case, decision, intent)
+
+    async def _intend_and_do(self, case: Case, decision: Decision, intent: Intent) -> tuple[Case, Decision]:
+        work, live, target = case.seen.workload, case.seen.live, case.seen.target
         if work is None or live is None:
             raise ValueError(f"an action on {target} was decided without the workload or the live reads")
         remediation, new = await self._recorder.intend(work, intent.spec)
@@ -123,10 +140,13 @@ class Reconciler:
     async def _carry_out(
         self, case: Case, remediation: Remediation, change: ReplaceTemplate | Refusal, *, first: bool
     ) -> tuple[Case, Decision]:
-        if not self._leading():
+        def objection() -> Refusal | None:
+            return self._objection(remediation)
+
+        outcome = await self._executor.perform(remediation, change, first=first, objection=objection)
+        if outcome is None:
             # The next leader finds the intent, looks at the target, and finishes or gives it up.
             return case, Decision()
-        outcome = await self._executor.perform(remediation, change, first=first)
         self._telemetry.acted(case.seen.target, remediation, outcome)
         log.info("carried out", extra={"remediation": remediation.metadata.name, "state": str(outcome.state), "why": outcome.message})
         status = _settled(remediation, outcome, self._now())
@@ -142,7 +162,7 @@ class Reconciler:
         """Finish an intent that was found: after a restart, or of a copy that is no longer the leader."""
         plan, ref = remediation.spec.plan, remediation.spec.target_ref
         template = await self._live.template(case.seen.target.namespace, plan.replica_set)
-        against = await self._against_resuming(case)
+        against = await self._against_resuming(case, remediation)
         change: ReplaceTemplate | Refusal
         if against is not None:
             change = against
@@ -152,13 +172,21 @@ class Reconciler:
             change = ReplaceTemplate(case.seen.target, ref.uid, remediation.spec.generation, template)
         return await self._carry_out(case, remediation, change, first=False)
 
-    async def _against_resuming(self, case: Case) -> Refusal | None:
+    async def _against_resuming(self, case: Case, remediation: Remediation) -> Refusal | None:
         """Say what now stands against finishing an intent: a person's order to stop, or a policy that is gone or less bold."""
         live = await self._live.read(case, frozenset())
         fresh = self._observer.case(case.seen.target, live)
-        if fresh.policy is None:
-            return Refusal(Reason.NoStepApplies, "the policy was deleted, or is not Ready any more")
-        return limits.stopped(fresh, fresh.policy)
+        if not live.policy_current:
+            return Refusal(Reason.NoStepApplies, "the policy was changed or deleted meanwhile")
+        return guards.objection(fresh, remediation)
+
+    def _objection(self, remediation: Remediation) -> Refusal | None:
+        """Say what now stands against carrying out an intent, from memory: asked directly before a write, it must not wait."""
+        if not self._leading():
+            return Refusal(Reason.NotLeader, "this copy does not hold the Lease any more")
+        ref = remediation.spec.target_ref
+        fresh = self._observer.case(Target(remediation.metadata.namespace or "", ref.kind, ref.name))
+        return guards.objection(fresh, remediation)
 
     # ------------------------------------------------------------------------------------------------------- recording
 
@@ -170,9 +198,11 @@ class Reconciler:
         if decision.health is not None or decision.opening:
             writes.append(self._write_health(case, decision.health))
         incident = case.incident
-        if incident and decision.status and decision.status != self._stored(incident):
+        if incident and decision.status and (decision.status != self._stored(incident) or decision.closed):
             writes.append(self._write_incident(incident, decision))
         writes += [self._write_duplicate(*one) for one in decision.duplicates]
+        written = decision.remediation[0].metadata.uid if decision.remediation else None
+        writes += [self._return_fields(one) for one in case.remediations if _owes_fields(one) and one.metadata.uid != written]
         await asyncio.gather(*writes)
         for notice in decision.notices:
             await self._tell(case, notice)
@@ -184,13 +214,23 @@ class Reconciler:
     async def _write_incident(self, incident: Incident, decision: Decision) -> None:
         if decision.status is None:
             return
-        written = await self._recorder.incident(incident, decision.status)
+        if decision.status != self._stored(incident):
+            incident = await self._recorder.incident(incident, decision.status)
         if decision.closed:
-            await self._recorder.close(written)
+            self._believed.pop(target_of(incident), None)
+            await self._recorder.close(incident)
             self._telemetry.closed(incident)
 
     async def _write_duplicate(self, incident: Incident, status: IncidentStatus) -> None:
-        await self._recorder.incident(incident, status)
+        if status != incident.status:
+            incident = await self._recorder.incident(incident, status)
+        if status.resolved_at is not None:
+            await self._recorder.close(incident)
+
+    async def _return_fields(self, remediation: Remediation) -> None:
+        """Give back what could not be given back when the action ended."""
+        if remediation.status and await self._executor.give_back(remediation):
+            await self._recorder.remediation(remediation, remediation.status.model_copy(update={"fields_returned": True}))
 
     async def _write_remediation(self, case: Case, remediation: Remediation, status: RemediationStatus) -> None:
         if status.state.ended and status.executed_at and not status.fields_returned:
@@ -213,6 +253,20 @@ class Reconciler:
 
 
 _WORTH_TELLING_ON_THE_WORKLOAD: Final = frozenset({Reason.Detected, Reason.Executed, Reason.Mitigated, Reason.Escalated})
+
+
+@dataclass(frozen=True, slots=True)
+class _Believed:
+    """Live reads that are good enough for saying no for a while."""
+
+    about: tuple[str, int, str | None, int | None]
+    replica_sets: frozenset[str]
+    live: Live
+    read_at: datetime
+
+
+def _owes_fields(one: Remediation) -> bool:
+    return one.state.ended and one.status is not None and one.status.executed_at is not None and not one.status.fields_returned
 
 
 def _with(case: Case, done: Remediation) -> Case:

@@ -22,7 +22,7 @@ from stopgap.model.workload import Workload
 
 PERMISSIONS: Final = (Permission("events.k8s.io", ("events",), ("create",), "tell people in kubectl describe what was done"),)
 INCIDENT_LABEL: Final = "stopgap.dev/incident"
-MOST_NUMBERS: Final = 20
+MOST_NUMBERS: Final = 50
 
 KindT = TypeVar("KindT", bound=Kind)
 
@@ -38,6 +38,9 @@ class Recorder:
     async def open(self, work: Workload, opening: Opening, number: int) -> Incident:
         """Create the incident, or adopt the one that says the same; another one of that name makes it take the next number."""
         for attempt in range(MOST_NUMBERS):
+            if attempt == 1:
+                # The memory of numbers was lost with an earlier workload of this name; its incidents are still there.
+                number = max(number, await self._highest_number(work))
             name = numbered(work.name, number + attempt)
             spec = IncidentSpec(
                 title=opening.title,
@@ -52,6 +55,11 @@ class Recorder:
                 if found and found.spec.source.fingerprint == opening.fingerprint and not is_closed(found):
                     return found
         raise RuntimeError(f"no free name for an incident of {work.target} from {numbered(work.name, number)} on")
+
+    async def _highest_number(self, work: Workload) -> int:
+        listed = msgspec.json.decode(await self._kube.get(collection(API_VERSION, Incident.plural, work.namespace)))["items"]
+        tails = [one["metadata"]["name"].removeprefix(f"{work.name[:240]}-") for one in listed]
+        return max((int(tail) for tail in tails if tail.isdigit()), default=0)
 
     async def intend(self, work: Workload, spec: RemediationSpec) -> tuple[Remediation, bool]:
         """Record the intent. Returns it, and whether it is new: one that was there may have been carried out already."""
@@ -92,7 +100,8 @@ class Recorder:
         body = dumped(policy) if isinstance(policy, RemediationPolicy) else policy
         meta = body["metadata"]
         path = item(API_VERSION, RemediationPolicy.plural, meta["name"], namespace=meta["namespace"], subresource="status")
-        self._take(RemediationPolicy, await self._kube.patch(path, _replace_status(meta["resourceVersion"], status), how=PatchKind.JSON))
+        raw = await self._kube.patch(path, _replace_status(meta["resourceVersion"], status), how=PatchKind.JSON)
+        self._records.take(RemediationPolicy, msgspec.json.decode(raw))
 
     async def event(self, regarding: Kind | Workload, notice: Notice, now: datetime) -> None:
         """Post one Event. Its name is made of what it says, so that saying it twice posts it once."""

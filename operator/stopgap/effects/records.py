@@ -1,9 +1,12 @@
 """Our own objects as they were last seen or written, keyed the way decisions need them."""
 
+import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from datetime import datetime
 from typing import Any, Final
 
+import msgspec
 from pydantic import ValidationError
 
 from stopgap.api import Incident, Remediation, RemediationConfig, RemediationPolicy, WorkloadHealth
@@ -29,6 +32,7 @@ OWN_NAMESPACE_PERMISSIONS: Final = (
 )
 
 _Key = tuple[str, str]
+log = logging.getLogger(__name__)
 
 
 class Records:
@@ -39,11 +43,14 @@ class Records:
         self._policies_changed = policies_changed
         self._versions: dict[tuple[str, str, str], int] = {}
         self._incidents: dict[_Key, Incident] = {}
-        self._policies: dict[_Key, RemediationPolicy] = {}
+        self._by_target: dict[Target, dict[str, Incident]] = defaultdict(dict)
+        self._policies: dict[str, dict[str, RemediationPolicy]] = defaultdict(dict)
         self.unreadable_policies: dict[_Key, tuple[str, dict[str, Any]]] = {}
         """Policies that do not fit the model: why, and the object."""
         self._remediations: dict[str, dict[str, Remediation]] = defaultdict(dict)
-        self._healths: dict[str, WorkloadHealth] = {}
+        # As JSON, and as models only when asked for: there is one for each workload, and few are looked at.
+        self._healths: dict[str, tuple[_Key, bytes]] = {}
+        self._spent: dict[str, Spent] = {}
         self.config: RemediationConfig | None = None
         self.config_trouble = ""
         """Why the config that is there cannot be understood."""
@@ -52,20 +59,21 @@ class Records:
 
     def policies(self, namespace: str) -> Iterable[RemediationPolicy]:
         """Return the policies of a namespace."""
-        return [one for (where, _), one in self._policies.items() if where == namespace]
+        return self._policies[namespace].values() if namespace in self._policies else ()
 
     def all_policies(self) -> Iterable[RemediationPolicy]:
         """Return every policy that could be read."""
-        return self._policies.values()
+        return [one for each in self._policies.values() for one in each.values()]
 
     def namespaces_with_policies(self) -> frozenset[str]:
         """Return where there is something to watch for."""
-        return frozenset(where for where, _ in self._policies)
+        return frozenset(where for where, each in self._policies.items() if each)
 
     def incidents(self, target: Target) -> list[Incident]:
         """Return the open incidents of a workload, oldest first."""
-        found = [one for one in self._incidents.values() if target_of(one) == target]
-        return sorted(found, key=lambda one: (one.metadata.creation_timestamp or "", one.metadata.name))
+        if target not in self._by_target:
+            return []
+        return sorted(self._by_target[target].values(), key=lambda one: (one.metadata.creation_timestamp or "", one.metadata.name))
 
     def open_incidents(self) -> Iterable[Incident]:
         """Return every open incident."""
@@ -73,7 +81,8 @@ class Records:
 
     def health(self, uid: str) -> WorkloadHealth | None:
         """Return what is remembered about a workload."""
-        return self._healths.get(uid)
+        found = self._healths.get(uid)
+        return WorkloadHealth.model_validate_json(found[1]) if found else None
 
     def remediations(self, uid: str) -> tuple[Remediation, ...]:
         """Return the remediations of a workload, oldest first."""
@@ -81,55 +90,45 @@ class Records:
         return tuple(sorted(found, key=lambda one: (one.metadata.creation_timestamp or "", one.metadata.name)))
 
     def spent(self) -> tuple[Spent, ...]:
-        """Return every action that was really sent, from both places that remember it."""
-        found: dict[str, Spent] = {}
-        for health in self._healths.values():
-            for one in health.status.last_actions if health.status else ():
-                namespace = health.metadata.namespace or ""
-                found[one.remediation] = Spent(one.remediation, one.at, namespace, health.spec.target_ref.uid, one.policy_uid)
-        for each in self._remediations.values():
-            for rem in each.values():
-                if rem.status and rem.status.executed_at:
-                    uid, namespace = rem.metadata.uid or "", rem.metadata.namespace or ""
-                    found[uid] = Spent(uid, rem.status.executed_at, namespace, rem.spec.target_ref.uid, rem.spec.policy_ref.uid)
-        return tuple(sorted(found.values(), key=lambda one: one.at))
+        """Return every action that was really sent in the longest window that counts, from both places that remember it."""
+        return tuple(self._spent.values())
+
+    def forget_spent(self, before: datetime) -> None:
+        """Forget actions that no window reaches any more."""
+        self._spent = {uid: one for uid, one in self._spent.items() if one.at >= before}
 
     # --------------------------------------------------------------------------------------------------- writing
 
     def take(self, kind: type[Kind], body: dict[str, Any]) -> None:
-        """Take in an object as the API server sent it; an older version than the known one is dropped."""
+        """Take in an object as the API server sent it; an older version than the known one is dropped, an unreadable one left alone."""
         if not self._is_newer(kind, body["metadata"]):
             return
-        if kind is Incident:
-            self._take_incident(Incident.model_validate(body))
-        elif kind is RemediationPolicy:
-            self._take_policy(body)
-        elif kind is RemediationConfig:
-            self._take_config(body)
-        elif kind is Remediation:
-            self._take_remediation(Remediation.model_validate(body))
-        else:
-            self._take_health(WorkloadHealth.model_validate(body))
+        try:
+            _TAKE[kind](self, body)
+        except (ValidationError, OverflowError) as error:
+            # Somebody's odd object must stop nothing for anybody else.
+            meta = body["metadata"]
+            where = f"{kind.__name__} {meta.get('namespace', '')}/{meta['name']}"
+            log.warning("an object cannot be understood and is left alone", extra={"object": where, "error": str(error)[:300]})
 
     def drop(self, kind: type[Kind], namespace: str, name: str) -> None:
         """Take in a deletion."""
         self._versions.pop((kind.plural, namespace, name), None)
         key = (namespace, name)
         if kind is Incident and (incident := self._incidents.pop(key, None)):
+            self._unlist(incident)
             self._tell(target_of(incident))
         elif kind is RemediationPolicy:
-            self._policies.pop(key, None)
+            self._policies[namespace].pop(name, None)
             self.unreadable_policies.pop(key, None)
             self._policies_changed(namespace)
         elif kind is RemediationConfig:
-            self.config, self.config_trouble = None, ""
-            self._policies_changed("")
+            self._set_config(None, "")
         elif kind is Remediation:
             for each in self._remediations.values():
                 each.pop(f"{namespace}/{name}", None)
         elif kind is WorkloadHealth:
-            gone = [uid for uid, one in self._healths.items() if (one.metadata.namespace, one.metadata.name) == key]
-            for uid in gone:
+            for uid in [uid for uid, (where, _) in self._healths.items() if where == key]:
                 del self._healths[uid]
 
     def names(self, kind: type[Kind]) -> set[_Key]:
@@ -145,50 +144,70 @@ class Records:
         self._versions[key] = version
         return True
 
-    def _take_incident(self, incident: Incident) -> None:
+    def _take_incident(self, body: dict[str, Any]) -> None:
+        incident = Incident.model_validate(body)
         key = (incident.metadata.namespace or "", incident.metadata.name)
-        before = self._incidents.get(key)
-        if incident.metadata.labels.get(CLOSED_LABEL) == "true":
-            self._incidents.pop(key, None)
-        else:
+        before = self._incidents.pop(key, None)
+        if before is not None:
+            self._unlist(before)
+        if incident.metadata.labels.get(CLOSED_LABEL) != "true":
             self._incidents[key] = incident
+            self._by_target[target_of(incident)][key[1]] = incident
         # What we wrote ourselves changes status and labels only, and is no news to us.
         if before is None or before.metadata.generation != incident.metadata.generation:
             self._tell(target_of(incident))
 
+    def _unlist(self, incident: Incident) -> None:
+        target = target_of(incident)
+        self._by_target[target].pop(incident.metadata.name, None)
+        if not self._by_target[target]:
+            del self._by_target[target]
+
     def _take_policy(self, body: dict[str, Any]) -> None:
         key = (body["metadata"].get("namespace", ""), body["metadata"]["name"])
-        before = self._policies.get(key)
+        before = self._policies[key[0]].get(key[1])
         try:
             policy = RemediationPolicy.model_validate(body)
         except ValidationError as error:
             first = error.errors()[0]
-            self._policies.pop(key, None)
+            self._policies[key[0]].pop(key[1], None)
             self.unreadable_policies[key] = (f"{'.'.join(map(str, first['loc']))}: {first['msg']}", body)
             self._policies_changed(key[0])
             return
         self.unreadable_policies.pop(key, None)
-        self._policies[key] = policy
-        known = before and (before.metadata.generation, before.metadata.annotations) == (
-            policy.metadata.generation,
-            policy.metadata.annotations,
-        )
-        if not known:
+        self._policies[key[0]][key[1]] = policy
+        if before is None or _declared(before) != _declared(policy):
             self._policies_changed(key[0])
 
     def _take_config(self, body: dict[str, Any]) -> None:
         try:
-            self.config, self.config_trouble = RemediationConfig.model_validate(body), ""
+            self._set_config(RemediationConfig.model_validate(body), "")
         except ValidationError as error:
-            self.config, self.config_trouble = None, str(error.errors()[0]["msg"])
-        self._policies_changed("")
+            self._set_config(None, str(error.errors()[0]["msg"]))
 
-    def _take_remediation(self, one: Remediation) -> None:
-        key = f"{one.metadata.namespace}/{one.metadata.name}"
-        self._remediations[one.spec.target_ref.uid][key] = one
+    def _set_config(self, config: RemediationConfig | None, trouble: str) -> None:
+        """Keep it, and tell only of a difference: it is read again before every act, and that must wake nobody."""
+        before, self.config = self.config, config
+        old_trouble, self.config_trouble = self.config_trouble, trouble
+        same = (before and _declared(before)) == (config and _declared(config))
+        if not same or trouble != old_trouble:
+            self._policies_changed("")
 
-    def _take_health(self, one: WorkloadHealth) -> None:
-        self._healths[one.spec.target_ref.uid] = one
+    def _take_remediation(self, body: dict[str, Any]) -> None:
+        one = Remediation.model_validate(body)
+        self._remediations[one.spec.target_ref.uid][f"{one.metadata.namespace}/{one.metadata.name}"] = one
+        if one.status and one.status.executed_at:
+            self._spend(one.metadata.uid, one.status.executed_at, one.metadata.namespace, one.spec.target_ref.uid, one.spec.policy_ref.uid)
+
+    def _take_health(self, body: dict[str, Any]) -> None:
+        uid, namespace = body["spec"]["targetRef"]["uid"], body["metadata"].get("namespace", "")
+        self._healths[uid] = ((namespace, body["metadata"]["name"]), msgspec.json.encode(body))
+        for one in (body.get("status") or {}).get("lastActions") or ():
+            self._spend(one["remediation"], datetime.fromisoformat(one["at"]), namespace, uid, one.get("policyUid", ""))
+
+    def _spend(self, remediation: str | None, at: datetime, namespace: str | None, target: str, policy: str) -> None:
+        if remediation:
+            self._spent[remediation] = Spent(remediation, at, namespace or "", target, policy)
 
     def _tell(self, target: Target | None) -> None:
         if target is not None:
@@ -199,3 +218,17 @@ def target_of(incident: Incident) -> Target:
     """Return the key that an incident is handled under; one without a workload is its own."""
     namespace, ref = incident.metadata.namespace or "", incident.spec.target_ref
     return Target(namespace, ref.kind, ref.name) if ref else Target(namespace, "Incident", incident.metadata.name)
+
+
+def _declared(one: RemediationPolicy | RemediationConfig) -> tuple[Any, ...]:
+    """Return what a person declares with an object: everything but its status."""
+    return (one.metadata.uid, one.metadata.generation, one.metadata.annotations, one.spec)
+
+
+_TAKE: Final[dict[type[Kind], Callable[[Records, dict[str, Any]], None]]] = {
+    Incident: Records._take_incident,  # noqa: SLF001 - the one table of them, in the same module
+    RemediationPolicy: Records._take_policy,  # noqa: SLF001
+    RemediationConfig: Records._take_config,  # noqa: SLF001
+    Remediation: Records._take_remediation,  # noqa: SLF001
+    WorkloadHealth: Records._take_health,  # noqa: SLF001
+}

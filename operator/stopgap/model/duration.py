@@ -6,6 +6,7 @@ from typing import Annotated, Final
 import durationpy
 from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
+LONGEST: Final = timedelta(days=366)
 PATTERN: Final = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$"
 
 
@@ -14,9 +15,12 @@ def parse(text: str | timedelta) -> timedelta:
     if isinstance(text, timedelta):
         return text
     try:
-        return durationpy.from_str(text)
-    except durationpy.DurationError as error:
+        length = durationpy.from_str(text)
+    except (durationpy.DurationError, OverflowError) as error:
         raise ValueError(f"{text!r} is not a duration; write it like 90s, 15m or 1h30m") from error
+    if not timedelta(0) <= length <= LONGEST:
+        raise ValueError(f"{text!r} is out of bounds; at most {LONGEST.days} days ({LONGEST.days * 24}h) make sense here")
+    return length
 
 
 def spell(length: timedelta) -> str:

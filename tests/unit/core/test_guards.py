@@ -446,12 +446,10 @@ ROWS = (
         guards.no_healthy_revision,
         Reason.NoHealthyRevision,
         ("none of the last 1 older revisions", "2 (never seen healthy)"),
-        replace(
-            seen_case(
-                workload=make_workload(annotations={"deployment.kubernetes.io/revision": "3"}),
-                revisions=(msgspec.structs.replace(NEW, number=3), make_revision(2, uid="rs-between"), OLD),
-                policy={"steps": [{"name": "undo", "when": {}, "rollback": {"maxRevisionsBack": 1}}]},
-            )
+        seen_case(
+            workload=make_workload(annotations={"deployment.kubernetes.io/revision": "3"}),
+            revisions=(msgspec.structs.replace(NEW, number=3), make_revision(2, uid="rs-between"), OLD),
+            policy={"steps": [{"name": "undo", "when": {}, "rollback": {"maxRevisionsBack": 1}}]},
         ),
         seen_case(
             workload=make_workload(annotations={"deployment.kubernetes.io/revision": "3"}),
@@ -631,15 +629,13 @@ ROWS = (
         guards.attributable,
         Reason.NotAttributable,
         ("1 of 1 pods of older revisions",),
-        replace(
-            seen_case(
-                workload=make_workload(annotations={"deployment.kubernetes.io/revision": "3"}),
-                revisions=(
-                    msgspec.structs.replace(NEW, number=3),
-                    make_revision(2, uid="rs-between", wanted=1, replicas=1),
-                    SERVING_NONE.revisions[1],
-                ),
-            )
+        seen_case(
+            workload=make_workload(annotations={"deployment.kubernetes.io/revision": "3"}),
+            revisions=(
+                msgspec.structs.replace(NEW, number=3),
+                make_revision(2, uid="rs-between", wanted=1, replicas=1),
+                SERVING_NONE.revisions[1],
+            ),
         ),
         seen_case(
             workload=make_workload(annotations={"deployment.kubernetes.io/revision": "3"}),

@@ -1,0 +1,84 @@
+"""The first reading of our own kinds, and its slow repetition: Kopf has no "initial list done", and misses deletions after a gap."""
+
+import asyncio
+import logging
+from typing import Any
+
+import msgspec
+
+from stopgap.api import KINDS, Incident, RemediationConfig
+from stopgap.api.incident import CLOSED_LABEL
+from stopgap.effects.errors import KubeError, NotFound
+from stopgap.effects.kube import Kube, collection
+from stopgap.effects.records import Records
+from stopgap.model.base import API_VERSION, Kind
+
+log = logging.getLogger(__name__)
+
+
+class OwnLists:
+    """Lists our own kinds into the records."""
+
+    def __init__(self, kube: Kube, records: Records, namespaces: tuple[str, ...], own_namespace: str) -> None:
+        self._kube = kube
+        self._records = records
+        self._namespaces = namespaces
+        self._own_namespace = own_namespace
+
+    async def wait_for_kinds(self) -> None:
+        """Without our CRDs there is nothing to do; wait for them and say so."""
+        told = False
+        while True:
+            try:
+                resources = msgspec.json.decode(await self._kube.get(f"/apis/{API_VERSION}"))["resources"]
+                missing = {kind.plural for kind in KINDS} - {one["name"] for one in resources}
+            except NotFound:
+                missing = {kind.plural for kind in KINDS}
+            except KubeError as error:
+                log.warning("the API server cannot be asked", extra={"error": str(error)})
+                await asyncio.sleep(1)
+                continue
+            if not missing:
+                return
+            if not told:
+                log.warning("the custom resource definitions are missing; apply crds/ and this goes on", extra={"missing": sorted(missing)})
+                told = True
+            await asyncio.sleep(1)
+
+    async def read(self, kind: type[Kind]) -> None:
+        """List one kind, until it succeeds, and drop what vanished unseen; what is created meanwhile stays."""
+        while True:
+            before = self._records.names(kind)
+            try:
+                listed = {key async for key in self._listed(kind)}
+            except KubeError as error:
+                log.warning("an own kind cannot be listed", extra={"kind": kind.__name__, "error": str(error)})
+                await asyncio.sleep(1)
+                continue
+            for namespace, name in before - listed:
+                self._records.drop(kind, namespace, name)
+            return
+
+    async def _listed(self, kind: type[Kind]) -> Any:
+        for path in self.paths(API_VERSION, kind.plural, own=kind is RemediationConfig):
+            token = ""
+            while True:
+                params = {"limit": "500", "continue": token} if token else {"limit": "500"}
+                if kind is Incident:
+                    params["labelSelector"] = f"{CLOSED_LABEL}!=true"
+                page = msgspec.json.decode(await self._kube.get(path, params))
+                for body in page["items"]:
+                    body["kind"], body["apiVersion"] = kind.__name__, API_VERSION
+                    self._records.take(kind, body)
+                    yield body["metadata"].get("namespace", ""), body["metadata"]["name"]
+                token = page["metadata"].get("continue", "")
+                if not token:
+                    break
+
+    def paths(self, version: str, plural: str, *, own: bool = False) -> list[str]:
+        """Return the collections to list and watch: one, or one for each namespace of a namespaced installation."""
+        if own:
+            return [collection(version, plural, self._own_namespace)]
+        if not self._namespaces:
+            return [collection(version, plural)]
+        return [collection(version, plural, namespace) for namespace in self._namespaces]

@@ -1,0 +1,112 @@
+"""Which policy decides, and whether it can work at all."""
+
+from typing import Any
+
+import pytest
+from tests.conftest import TARGET, make_policy
+
+from stopgap.api import RemediationPolicy
+from stopgap.core.matching import deciding, fault, matches
+from stopgap.model.reasons import Reason
+from stopgap.model.refs import Target
+
+LABELS = {"app": "api", "tier": "web"}
+
+
+def about(name: str = "web", **targets: Any) -> RemediationPolicy:
+    policy = make_policy(targets=targets)
+    return policy.model_copy(update={"metadata": policy.metadata.model_copy(update={"name": name})})
+
+
+@pytest.mark.parametrize(
+    ("policy", "target", "is_meant"),
+    [
+        pytest.param(about(selector={"matchLabels": {"app": "api"}}), TARGET, True, id="by a label"),
+        pytest.param(about(selector={"matchLabels": LABELS}), TARGET, True, id="by all of several labels"),
+        pytest.param(about(selector={"matchLabels": {"app": "api", "tier": "db"}}), TARGET, False, id="not by some of several labels"),
+        pytest.param(about(selector={"matchLabels": {"team": "a"}}), TARGET, False, id="not by a label that is not there"),
+        pytest.param(about(names=["api"]), TARGET, True, id="by name"),
+        pytest.param(about(names=["other"]), TARGET, False, id="not by another name"),
+        pytest.param(about(names=["api"]), Target("other", "Deployment", "api"), False, id="not in another namespace"),
+        pytest.param(about(names=["api"]), Target("shop", "StatefulSet", "api"), False, id="not of another kind"),
+        pytest.param(about(), TARGET, False, id="not without any selection"),
+    ],
+)
+def test_a_policy_is_about_what_it_names(policy: RemediationPolicy, target: Target, is_meant: bool) -> None:  # noqa: FBT001 - a column of the table
+    assert matches(policy, target, LABELS) is is_meant
+
+
+def test_names_are_more_specific_than_a_selector() -> None:
+    by_label, by_name = about("a", selector={"matchLabels": {"app": "api"}}), about("z", names=["api"])
+    assert deciding([by_label, by_name], TARGET, LABELS) == by_name
+
+
+def test_of_equals_the_first_by_name_decides_in_whatever_order_they_come() -> None:
+    one, two = about("a", names=["api"]), about("b", names=["api"])
+    assert deciding([one, two], TARGET, LABELS) == one
+    assert deciding([two, one], TARGET, LABELS) == one
+
+
+def test_a_policy_that_cannot_work_is_passed_over() -> None:
+    broken = make_policy(targets={"names": ["api"]}, verification={"healthyFor": "1h", "timeout": "1m"})
+    working = about("z", selector={"matchLabels": {"app": "api"}})
+    assert deciding([broken, working], TARGET, LABELS) == working
+
+
+def test_no_policy_decides_about_a_workload_that_none_names() -> None:
+    assert deciding([about(names=["other"])], TARGET, LABELS) is None
+
+
+@pytest.mark.parametrize(
+    ("spec", "reason", "facts"),
+    [
+        pytest.param(
+            {"triggers": [{"name": "crash", "crashLoop": {}}, {"name": "slow", "latencyOfTheFuture": {}}]},
+            Reason.NewerThanOperator,
+            "trigger slow uses a detector",
+            id="a detector of a newer version",
+        ),
+        pytest.param(
+            {"steps": [{"name": "beam", "when": {}, "teleport": {}}]},
+            Reason.NewerThanOperator,
+            "step beam uses an action",
+            id="an action of a newer version",
+        ),
+        pytest.param(
+            {"steps": [{"name": "undo", "when": {"triggers": ["crash", "crush"]}, "rollback": {}}]},
+            Reason.InvalidPolicy,
+            "step undo names triggers that do not exist: crush",
+            id="a trigger that does not exist",
+        ),
+        pytest.param(
+            {"verification": {"healthyFor": "11m", "timeout": "10m"}},
+            Reason.InvalidPolicy,
+            "verification.healthyFor is longer than verification.timeout",
+            id="a proof longer than its time",
+        ),
+        pytest.param(
+            {"guards": {"maxActions": {"count": 1, "within": "169h"}}},
+            Reason.InvalidPolicy,
+            "guards.maxActions.within is longer than 7 days",
+            id="a budget over a time for which nothing is counted",
+        ),
+    ],
+)
+def test_a_policy_that_cannot_work_says_why(spec: dict[str, Any], reason: Reason, facts: str) -> None:
+    refusal = fault(make_policy(**spec))
+    assert refusal is not None
+    assert refusal.reason is reason
+    assert facts in refusal.message
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        pytest.param({}, id="the usual one"),
+        pytest.param({"steps": []}, id="without steps, for people to act"),
+        pytest.param({"verification": {"healthyFor": "10m", "timeout": "10m"}}, id="a proof exactly as long as its time"),
+        pytest.param({"guards": {"maxActions": {"count": 1, "within": "168h"}}}, id="a budget over a week"),
+    ],
+)
+def test_a_policy_that_can_work_has_no_fault(spec: dict[str, Any]) -> None:
+    assert fault(make_policy(**spec)) is None

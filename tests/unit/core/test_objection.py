@@ -1,0 +1,62 @@
+"""What stands against carrying out an intent that was recorded: a person's order to stop, or that what it rests on is gone."""
+
+from typing import Any
+
+import pytest
+from tests.conftest import make_case, make_incident, make_live, make_policy, make_remediation, make_seen, make_workload
+
+from stopgap.api.config import ConfigSpec
+from stopgap.core.case import Case
+from stopgap.core.guards import objection
+from stopgap.model.reasons import Reason
+
+INTENT = make_remediation()
+
+
+def with_policy(**spec: Any) -> Case:
+    return make_case(policy=make_policy(**spec))
+
+
+def test_nothing_stands_against_an_intent_while_the_world_is_as_it_was() -> None:
+    assert objection(make_case(), INTENT) is None
+
+
+@pytest.mark.parametrize(
+    ("case", "reason", "fact"),
+    [
+        pytest.param(make_case(incident=None), Reason.Superseded, "incident api-1 was closed or deleted", id="its incident is gone"),
+        pytest.param(
+            make_case(incident=make_incident(name="api-2")), Reason.Superseded, "incident api-1 was closed", id="another incident is open"
+        ),
+        pytest.param(
+            make_case(incident=make_incident(resolution="FalseAlarm")), Reason.Superseded, "incident api-1", id="a person has closed it"
+        ),
+        pytest.param(make_case(policy=None), Reason.Superseded, "policy web does not decide", id="its policy is gone"),
+        pytest.param(with_policy(steps=[]), Reason.Superseded, "policy web does not decide", id="its step is gone"),
+        pytest.param(with_policy(mode="Observe"), Reason.ObserveOnly, "mode Observe", id="its policy became less bold"),
+        pytest.param(
+            with_policy(pauseRequests=[{"name": "ana", "reason": "audit"}]), Reason.Paused, "ana paused policy web: audit", id="a pause"
+        ),
+        pytest.param(make_case(config=None), Reason.Paused, "RemediationConfig cannot be read", id="a config that cannot be understood"),
+        pytest.param(
+            make_case(seen=make_seen(live=make_live(namespace_annotations={"stopgap.dev/pause": "audit"}))),
+            Reason.Paused,
+            "on namespace shop: audit",
+            id="a pause of the namespace",
+        ),
+        pytest.param(
+            make_case(config=ConfigSpec.model_validate({"excludedNamespaces": ["shop"]})), Reason.Excluded, "namespace shop", id="exclusion"
+        ),
+        pytest.param(
+            make_case(seen=make_seen(live=make_live(), workload=make_workload(controller="Rollout/api"))),
+            Reason.OwnedByController,
+            "Rollout/api",
+            id="a controller that took the workload over",
+        ),
+    ],
+)
+def test_an_intent_is_given_up_for(case: Case, reason: Reason, fact: str) -> None:
+    refusal = objection(case, INTENT)
+    assert refusal is not None
+    assert refusal.reason is reason
+    assert fact in refusal.message
