@@ -53,7 +53,7 @@ test-cluster: setup
 
 bench: setup ## measure speed and size against two floors; prints ratios and writes build/bench.json
 	@$(BIN)/python tests/cluster/cli.py build
-	@$(BIN)/python -m tests.bench $(BENCH)
+	@PYTHONPATH=. $(BIN)/python -m tests.bench $(BENCH)
 
 demo: setup ## watch a bad release being rolled back, on a control plane of its own (or on KUBECONFIG, or CLUSTER=kind)
 	@$(BIN)/python tests/demo/demo.py up --cluster $(CLUSTER)

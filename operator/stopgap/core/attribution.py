@@ -14,6 +14,8 @@ from stopgap.model.workload import Revision, State
 
 SAME_ONSET = timedelta(minutes=1)
 NEIGHBOURS_THAT_SHARE = 2
+CLOCK_GRAIN = timedelta(seconds=5)
+"""Times in container statuses are whole seconds of a node's clock; a difference below this says nothing about what came first."""
 
 
 def onset(findings: tuple[Finding, ...]) -> datetime | None:
@@ -114,6 +116,12 @@ def _age(case: Case, findings: tuple[Finding, ...], changed_within: timedelta) -
         began = (case.incident.spec.started_at if case.incident else None) or case.now
     if since is None:
         return Refusal(Reason.NoRecentChange, "it is not known since when the newest revision is current, so it is not the suspect")
+    if since - began > CLOCK_GRAIN:
+        before = timedelta(seconds=round((since - began).total_seconds()))
+        return Refusal(
+            Reason.NotAttributable,
+            f"the trouble began {spell(before)} before the newest revision became current, which may be the cure",
+        )
     if began - since > changed_within:
         lasted = timedelta(seconds=round((began - since).total_seconds()))
         return Refusal(

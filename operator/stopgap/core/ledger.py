@@ -32,7 +32,8 @@ def _of_container(pod: Pod, container: Container, before: Container | None, now:
         yield from _missed(pod, container, 0, pod.started or pod.created)
     else:
         counted = before.restarts + (1 if before.ended else 0)
-        yield from _missed(pod, container, counted, now)
+        proofs = [end.finished for end in (before.ended, before.last_ended) if end and end.finished]
+        yield from _missed(pod, container, counted, max([*proofs, *([before.running_since] if before.running_since else [])], default=now))
     counted = before.restarts + bool(before.ended) if before else 0
     if container.last_ended and container.restarts > counted:
         yield _exit(pod, container, container.restarts, container.last_ended.finished or now)

@@ -57,11 +57,13 @@ class CrashLoop(ApiModel):
             for container in pod.containers
             if container.waiting == RESTART_OF_A_CRASH_LOOP and container.restarts >= self.exits
         }
-        return {
-            key: group
-            for key, group in by_container.items()
-            if key in backing_off or sum(1 for one in group if one.at >= recent) >= self.exits
-        }
+        looping: dict[tuple[str, str], list[Exit]] = {}
+        for key, group in by_container.items():
+            current = [one for one in group if one.at >= recent]
+            # In a back-off of minutes the window alone would fall silent; then it is the last exits that make the loop.
+            if len(current) >= self.exits or key in backing_off:
+                looping[key] = current if len(current) >= self.exits else group[-self.exits :]
+        return looping
 
     def _quiet(self, seen: Observation, trigger: str, newest: Revision, exits: list[Exit], quiet_for: timedelta) -> Finding:
         restless = [pod for pod in seen.pods_of(newest) if not pod.leaving and _restless(seen.now, pod, exits, quiet_for)]

@@ -6,7 +6,7 @@ from typing import Annotated, Final
 
 from pydantic import Field
 
-from stopgap.detectors.share import share_of_started
+from stopgap.detectors.share import share_of_all
 from stopgap.model.base import ApiModel, Percent
 from stopgap.model.duration import Duration, spell
 from stopgap.model.observation import Finding, Observation
@@ -45,7 +45,7 @@ class ImagePull(ApiModel):
             return Finding(trigger, Reason.ErrImagePull, State.QUIET, "every container of the newest revision has its image")
         since = min((one.waiting_since for _, one in waiting if one.waiting_since), default=seen.now)
         pods = {pod.uid for pod, one in waiting if one.waiting_since and seen.now - one.waiting_since >= self.for_}
-        share = share_of_started(seen, newest, len(pods), self.pods_at_least)
+        share = share_of_all(newest, len(pods), self.pods_at_least)
         if not share.reached:
             left = self.for_ - (seen.now - since)
             message = f"{waiting[0][0].name} waits: {waiting[0][1].waiting}; not for {spell(self.for_)} yet, or too few pods"
@@ -77,8 +77,17 @@ def _firing(trigger: str, revision: str, waiting: list[tuple[Pod, Container]], s
 
 
 def _cause(waiting: list[tuple[Pod, Container]]) -> Reason | None:
-    pulls = [one.waiting_message for _, one in waiting if one.waiting in {"ErrImagePull", "ImagePullBackOff"}]
+    pulls = [_words(one) for _, one in waiting if one.waiting in {"ErrImagePull", "ImagePullBackOff"}]
     if not pulls or any(_NOT_FOUND.search(text) and not _REFUSED.search(text) for text in pulls):
         return None
     # ImagePullBackOff alone often says only "Back-off pulling image": then nothing is known, and the image is not blamed.
     return Reason.RegistryUnavailable
+
+
+def _words(container: Container) -> str:
+    """The message without the image's own name, in which any number or word may stand."""
+    name, _, tag = container.image.partition("@")[0].rpartition(":")
+    text = container.waiting_message
+    for part in (container.image, name, tag):
+        text = text.replace(part, " ") if part else text
+    return text

@@ -9,6 +9,7 @@ from stopgap.model.reasons import Reason
 from stopgap.model.workload import State, Workload
 
 _DEADLINE = "ProgressDeadlineExceeded"
+_FINISHED = "NewReplicaSetAvailable"
 
 
 class RolloutStuck(ApiModel):
@@ -22,12 +23,15 @@ class RolloutStuck(ApiModel):
         work, newest = seen.workload, seen.newest
         if work is None or newest is None or not seen.synced:
             return Finding(trigger, Reason.RolloutStuck, State.UNKNOWN, "the newest revision has no ReplicaSet that is known yet")
-        if work.paused or (work.rolled_out and work.available_replicas >= work.least_available):
-            return Finding(trigger, Reason.RolloutStuck, State.QUIET, "no rollout is waiting")
         progress = work.progressing
+        finished = progress is not None and progress.reason == _FINISHED and work.rolled_out
+        if work.paused or finished or (work.rolled_out and work.available_replicas >= work.least_available):
+            # A rollout that was finished once is over: what is lost afterwards is the matter of `unavailable`.
+            return Finding(trigger, Reason.RolloutStuck, State.QUIET, "no rollout is waiting")
         moved = max((one for one in (progress.updated if progress else None, seen.current_since) if one), default=None)
         if progress and progress.reason == _DEADLINE:
-            return _firing(trigger, work, newest.uid, moved or seen.now, seen.now)
+            # The condition flips when the deadline is over: the last progress was that long before.
+            return _firing(trigger, work, newest.uid, (progress.since or seen.now) - work.progress_deadline, seen.now)
         if self.after is None or moved is None:
             return Finding(trigger, Reason.RolloutStuck, State.QUIET, "the rollout is within its own deadline")
         if seen.now - moved >= self.after:

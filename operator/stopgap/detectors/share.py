@@ -14,6 +14,12 @@ class Share:
     text: str
 
 
+def share_of_all(revision: Revision, troubled: int, at_least: str) -> Share:
+    """Compare the troubled pods of a revision with all of its pods: where nothing could be started, started pods are no measure."""
+    pods = max(revision.replicas, troubled)
+    return Share(troubled > 0 and troubled * 100 >= int(at_least.rstrip("%")) * pods, f"{troubled} of {pods} pods")
+
+
 def share_of_started(seen: Observation, revision: Revision, troubled: int, at_least: str) -> Share:
     """Compare the troubled pods of a revision with all its pods in which anything was started."""
     started = max(seen.started_pods(revision), troubled)

@@ -53,7 +53,8 @@ class Unavailable(ApiModel):
     def _walk(self, seen: Observation, levels: tuple[Level, ...], wanted: int) -> datetime:
         since = seen.now
         for level in reversed(levels):
-            if not self._short(level.available, wanted):
+            # A level is judged by what was wanted then, and by no more than counts now.
+            if not self._short(level.available, min(wanted, level.wanted)):
                 break
             since = level.at
         return since

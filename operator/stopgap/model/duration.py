@@ -1,5 +1,6 @@
 """One duration type for every manifest: Go-style strings such as `90s`, `15m`, `1h30m`."""
 
+import re
 from datetime import timedelta
 from typing import Annotated, Final
 
@@ -14,6 +15,8 @@ def parse(text: str | timedelta) -> timedelta:
     """Return the duration that a Go-style string means. Raises ValueError with the offending text."""
     if isinstance(text, timedelta):
         return text
+    if not re.fullmatch(PATTERN, text):
+        raise ValueError(f"{text!r} is not a duration; write it like 90s, 15m or 1h30m")
     try:
         length = durationpy.from_str(text)
     except (durationpy.DurationError, OverflowError) as error:

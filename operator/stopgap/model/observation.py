@@ -76,8 +76,10 @@ class Observation:
 
     def started_pods(self, revision: Revision) -> int:
         """Count the pods of a revision in which anything has been started: healthy ones are known by their number only."""
-        idle = sum(1 for pod in self.pods_of(revision) if not _has_started(pod))
-        troubled = sum(1 for pod in self.pods_of(revision) if _has_started(pod))
+        # The ReplicaSet does not count pods that are leaving, so neither do we.
+        staying = [pod for pod in self.pods_of(revision) if not pod.leaving]
+        troubled = sum(1 for pod in staying if _has_started(pod))
+        idle = len(staying) - troubled
         return max(revision.replicas - idle, troubled)
 
 

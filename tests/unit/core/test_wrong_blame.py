@@ -1,0 +1,107 @@
+"""Facts that look like a bad release and are not one, or that were once dated or counted wrongly."""
+
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+import pytest
+from tests.conftest import NEW, NOW, OLD, ago, make_case, make_container, make_live, make_pod, make_policy, make_seen, make_workload
+
+from stopgap.api import RemediationPolicy
+from stopgap.core.case import Case
+from stopgap.core.decide import decide, judge
+from stopgap.core.ledger import new_exits
+from stopgap.model.duration import parse
+from stopgap.model.reasons import Reason
+from stopgap.model.workload import Container, End, Exit, Flag, Level, State
+
+NO_OLD_PODS = msgspec.structs.replace(OLD, wanted=0, replicas=0, ready=0, available=0)
+
+
+def with_trigger(**trigger: Any) -> RemediationPolicy:
+    return make_policy(triggers=[{"name": "x", **trigger}], steps=[{"name": "undo", "when": {}, "rollback": {}}])
+
+
+def an_exit(number: int, *, seconds: float) -> tuple[str, Exit]:
+    return "rs-2", Exit("p1-uid", "p1", "node-1", "app", False, number, ago(seconds=seconds), 1, "Error")
+
+
+def new_revision(pods: int, *, ready: int) -> Any:
+    return msgspec.structs.replace(NEW, replicas=pods, wanted=pods, ready=ready)
+
+
+def waiting_for_image(image: str = "shop/api:2.0", message: str = "not found") -> Container:
+    return make_container(image=image, waiting="ErrImagePull", waiting_message=message, waiting_since=ago(seconds=30))
+
+
+def reasons(case: Case) -> list[Reason]:
+    return [one.reason for one in decide(case).refusals]
+
+
+def test_a_single_exit_days_ago_does_not_date_todays_crash_loop() -> None:
+    exits = (an_exit(1, seconds=3 * 86400 - 300), an_exit(2, seconds=30), an_exit(3, seconds=20), an_exit(4, seconds=10))
+    seen = make_seen(live=make_live(), current_since=ago(days=3), exits=exits, revisions=(NEW, NO_OLD_PODS))
+    assert reasons(make_case(seen=seen)) == [Reason.NoRecentChange]
+
+
+def test_pods_lost_long_after_the_rollout_are_no_stuck_rollout() -> None:
+    progressing = Flag(True, "NewReplicaSetAvailable", "", ago(days=3), ago(days=3))
+    work = make_workload(updated_replicas=3, current_replicas=3, available_replicas=1, ready_replicas=1, progressing=progressing)
+    revisions = (new_revision(3, ready=1), NO_OLD_PODS)
+    seen = make_seen(live=make_live(), workload=work, current_since=ago(days=3), exits=(), pods=(), revisions=revisions)
+    case = make_case(policy=with_trigger(rolloutStuck={"after": "2m"}), seen=seen)
+    assert judge(case)[0].state is State.QUIET
+    assert decide(case).intent is None
+
+
+def test_a_release_that_came_after_the_trouble_may_be_the_cure_and_is_not_undone() -> None:
+    levels = (Level(ago(minutes=10), 0, 3),)
+    work = make_workload(available_replicas=0)
+    seen = make_seen(live=make_live(), workload=work, levels=levels, current_since=ago(minutes=2), exits=(), revisions=(NEW, NO_OLD_PODS))
+    assert Reason.NotAttributable in reasons(make_case(policy=with_trigger(unavailable={}), seen=seen))
+
+
+def test_one_of_three_pods_waiting_for_its_image_is_not_half_of_them() -> None:
+    pods = (make_pod(containers=(waiting_for_image(),)),)
+    seen = make_seen(live=make_live(), exits=(), pods=pods, revisions=(new_revision(3, ready=2), NO_OLD_PODS))
+    assert judge(make_case(policy=with_trigger(imagePull={}), seen=seen))[0].state is not State.FIRING
+
+
+def test_exits_between_two_looks_are_dated_by_the_last_that_is_proven() -> None:
+    proven = End(1, "Error", None, ago(hours=1))
+    before = make_pod(containers=(make_container(restarts=1, running_since=ago(hours=1), ready=True, last_ended=proven),))
+    after = make_pod(containers=(make_container(restarts=4, last_ended=End(1, "Error", ago(minutes=1), ago(seconds=5))),))
+    assert [one.at for one in new_exits(before, after, NOW)][:2] == [ago(hours=1)] * 2
+
+
+def test_a_progress_deadline_dates_the_trouble_by_the_last_progress() -> None:
+    progressing = Flag(False, "ProgressDeadlineExceeded", "", ago(seconds=3), ago(seconds=3))
+    work = make_workload(progress_deadline=timedelta(minutes=40), progressing=progressing)
+    seen = make_seen(live=make_live(), workload=work, current_since=ago(minutes=40, seconds=3), exits=(), pods=())
+    case = make_case(policy=with_trigger(rolloutStuck={}), seen=seen)
+    assert judge(case)[0].since == ago(minutes=40, seconds=3)
+    assert decide(case).intent is not None
+
+
+def test_a_number_in_the_image_tag_is_no_answer_of_the_registry() -> None:
+    container = waiting_for_image("shop/api:1.0.512", "docker.io/shop/api:1.0.512: not found")
+    seen = make_seen(live=make_live(), exits=(), pods=(make_pod(containers=(container,)),))
+    assert judge(make_case(policy=with_trigger(imagePull={}), seen=seen))[0].cause is None
+
+
+def test_pods_that_are_leaving_are_not_counted_among_the_started() -> None:
+    leaving = tuple(make_pod(f"leaving-{number}", leaving=True, containers=(make_container(),)) for number in (1, 2))
+    seen = make_seen(live=make_live(), pods=(make_pod(), *leaving), revisions=(new_revision(4, ready=3), OLD))
+    assert judge(make_case(seen=seen))[0].state is not State.FIRING
+
+
+def test_scaling_up_does_not_make_yesterday_unavailable() -> None:
+    levels = (Level(ago(days=1), 9, 10), Level(ago(minutes=2), 9, 20))
+    seen = make_seen(workload=make_workload(replicas=20, available_replicas=9), levels=levels, exits=())
+    assert judge(make_case(policy=with_trigger(unavailable={}), seen=seen))[0].since == ago(minutes=2)
+
+
+@pytest.mark.parametrize("text", ["2d", "1w", "1y", "1h-30m", "9999999h"])
+def test_a_duration_that_the_schema_refuses_is_refused_here_too(text: str) -> None:
+    with pytest.raises(ValueError, match=text):
+        parse(text)
