@@ -248,8 +248,9 @@ def test_a_control_plane_ends_with_the_process_that_holds_it_however_that_dies(t
         "import sys, pathlib; from tests.cluster.controlplane import ControlPlane; "
         f"ControlPlane(pathlib.Path({str(directory)!r})).start(); print('up', flush=True); sys.stdin.read()"
     )
-    checkout = Path(__file__).resolve().parents[2]
-    with subprocess.Popen([sys.executable, "-c", script], cwd=checkout, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+    # By name, as PYTHONSAFEPATH keeps Python from looking into the folder that it is started in.
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+    with subprocess.Popen([sys.executable, "-c", script], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
         assert holder.stdout
         while holder.stdout.readline() not in {b"up\n", b""}:
             pass
