@@ -91,6 +91,13 @@ class Lease:
 
     def leading(self) -> bool:
         """Say whether this copy may act at this very moment: it renewed the Lease less than RENEW_DEADLINE ago."""
+        leads = self._in_time()
+        if self._led and not leads:
+            # What is left undone for this answer is taken up again when the Lease is won back: so the loss is told before the answer.
+            self._tell()
+        return leads
+
+    def _in_time(self) -> bool:
         return time.monotonic() < self._until
 
     async def run(self) -> None:
@@ -221,7 +228,7 @@ class Lease:
         self._alarm = loop.call_later(self._until - time.monotonic() + 0.001, self._tell)
 
     def _tell(self) -> None:
-        leads = self.leading()
+        leads = self._in_time()
         if leads == self._led:
             return
         self._led = leads

@@ -1,6 +1,7 @@
 import asyncio
 import contextlib
 import re
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -247,6 +248,18 @@ async def test_a_leader_is_told_when_its_time_is_up_even_if_it_tries_nothing_the
         await one.wins()
         store.mood = "failing"
         await one.loses()
+
+
+async def test_a_gap_that_was_noticed_by_asking_is_told_as_lost_and_won_again() -> None:
+    async with house(Store()) as copies:
+        one = await copies.copy("one")
+        await one.wins()
+        one.won.clear()
+        # The loop stood still past the deadline: what was asked for meanwhile was left undone, and the alarm is as late as the question.
+        one.lease._until = time.monotonic() - 0.001
+        assert not one.lease.leading()
+        assert one.lost.is_set()
+        await one.wins()
 
 
 async def test_a_lease_that_is_deleted_by_hand_is_made_anew() -> None:
