@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, StringConstraints
 
-from stopgap.api.incident import Count
+from stopgap.api.incident import Count, IncidentFinding, SuspectedChange
 from stopgap.model.base import ApiModel, Column, Digest, Kind, Message, Rule, StepName, Uid, Word
 from stopgap.model.conditions import Conditions
 from stopgap.model.refs import ObjectRef, PolicyUidRef, TargetUidRef
@@ -72,6 +72,10 @@ class RemediationSpec(ApiModel):
     verify_until: Time
     """What the policy allowed for the proof: this is the end of it."""
     requested_by: Annotated[str, StringConstraints(max_length=256)] = "stopgap"
+    finding: IncidentFinding | None = None
+    """What it was decided for."""
+    suspected_change: SuspectedChange | None = None
+    """The change that was held responsible."""
 
 
 class RemediationStatus(ApiModel):

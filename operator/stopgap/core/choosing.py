@@ -4,9 +4,10 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from stopgap.actions import Rollback
+from stopgap.api.incident import IncidentFinding
 from stopgap.api.policy import Source, Step
 from stopgap.api.remediation import Remediation, RemediationPlan, RemediationSpec, RemediationState
-from stopgap.core import guards, knowngood, severity
+from stopgap.core import attribution, guards, knowngood, severity
 from stopgap.core.case import Case, Intent
 from stopgap.core.situation import Situation
 from stopgap.model import duration
@@ -91,7 +92,7 @@ def reads(case: Case, choice: Choice) -> frozenset[str]:
     return frozenset({choice.back_to.uid, previous})
 
 
-def intent(case: Case, choice: Choice) -> Intent | None:
+def intent(case: Case, choice: Choice, found: tuple[Finding, ...]) -> Intent | None:
     """Turn a choice that nothing stands against into what is to be recorded before it is done."""
     seen, work, policy, template = case.seen, case.seen.workload, case.policy, case.seen.template
     if choice.refused or choice.step is None or choice.back_to is None or seen.live is None or case.incident is None:
@@ -120,5 +121,15 @@ def intent(case: Case, choice: Choice) -> Intent | None:
         not_after=case.now + ACT_WITHIN,
         healthy_for=duration.spell(verification_.healthy_for),
         verify_until=case.now + verification_.timeout,
+        finding=_loudest(found),
+        suspected_change=attribution.suspected_change(case),
     )
     return Intent(spec, choice.back_to.uid)
+
+
+def _loudest(found: tuple[Finding, ...]) -> IncidentFinding | None:
+    """The finding that the intent is for: whoever resumes it can tell the story from it."""
+    one = next((one for one in found if one.state is State.FIRING), None)
+    return (
+        IncidentFinding(trigger=one.trigger, type=one.type, state=one.state, since=one.since, message=one.message[:1024]) if one else None
+    )

@@ -42,8 +42,9 @@ def verify(case: Case, active: Remediation, found: tuple[Finding, ...]) -> Decis
 
 
 def _after_verdict(case: Case, after: Case, found: tuple[Finding, ...], verdict: verification.Verdict) -> Story:
-    story = told(after, found)
-    active = case.active
+    story, active = told(after, found), case.active
+    if active is not None:
+        story = lifecycle.remembered(story, active)
     if verdict.state is RemediationState.VERIFYING:
         if active and story.reason(lifecycle.MITIGATED) != Reason.Mitigating:
             by = f"{active.spec.plan.summary} ({active.metadata.name})"

@@ -14,6 +14,7 @@ from stopgap.api.incident import (
     Phase,
 )
 from stopgap.api.policy import Source
+from stopgap.api.remediation import Remediation
 from stopgap.core import timeline
 from stopgap.core.case import Case, Notice
 from stopgap.model.conditions import Truth, condition, find, holds, put
@@ -100,6 +101,24 @@ def acknowledge(case: Case, story: Story) -> Story:
         return story
     story = story.set(acknowledged_at=case.now).observe(ACKNOWLEDGED, True, Reason.Acknowledged, f"{by} has taken it")
     return story.tell(Reason.Acknowledged, f"{by} has taken the incident", actor=by)
+
+
+def triaged(story: Story, kind: Reason, message: str) -> Story:
+    """What is wrong is known; it is told once."""
+    if story.says(TRIAGED):
+        return story
+    return story.observe(TRIAGED, True, Reason.Triaged, message).tell(kind, message)
+
+
+def remembered(story: Story, one: Remediation) -> Story:
+    """Tell from the intent what was found, where a crash kept it from being told when it was decided."""
+    finding, change = one.spec.finding, one.spec.suspected_change
+    if finding is None or story.says(TRIAGED):
+        return story
+    quiet = finding.model_copy(update={"state": State.UNKNOWN})
+    kept = tuple(known for known in story.status.findings if known.trigger != finding.trigger)
+    story = story.set(findings=(quiet, *kept)[:16], suspected_change=story.status.suspected_change or change)
+    return triaged(story, Reason[finding.type], finding.message)
 
 
 def findings(story: Story, found: tuple[Finding, ...]) -> Story:

@@ -26,7 +26,7 @@ def firing(case: Case, found: tuple[Finding, ...]) -> Decision:
         closed = close(case, lifecycle.resolved(lifecycle.begin(case), Reason.SupersededByRevision, message), found)
         return replace(closed, look_again=timedelta(milliseconds=100))
     choice = choosing.choose(case, found)
-    intent = choosing.intent(case, choice)
+    intent = choosing.intent(case, choice, found)
     decision = Decision(
         findings=found,
         opening=_opening(case, found) if case.incident is None else None,
@@ -67,10 +67,8 @@ def _opening(case: Case, found: tuple[Finding, ...]) -> Opening:
 def _triaged(case: Case, found: tuple[Finding, ...], choice: choosing.Choice, *, allowed: bool) -> Story:
     story = told(case, found)
     story = lifecycle.bleeding(story)
-    if not story.says(lifecycle.TRIAGED):
-        loudest = next(one for one in found if one.state is State.FIRING)
-        story = story.observe(lifecycle.TRIAGED, True, Reason.Triaged, loudest.message)
-        story = story.tell(loudest.type, loudest.message)
+    loudest = next(one for one in found if one.state is State.FIRING)
+    story = lifecycle.triaged(story, loudest.type, loudest.message)
     if story.says(lifecycle.ESCALATED):
         return story.done()
     story = _unwritten(case, story)

@@ -145,3 +145,17 @@ def test_before_everything_is_listed_nothing_is_concluded() -> None:
     assert decision.intent is None
     assert decision.opening is None
     assert decision.status is None
+
+
+def test_what_a_crash_kept_from_being_told_is_told_from_the_intent() -> None:
+    finding = {"trigger": "crash", "type": "CrashLoop", "state": "Firing", "message": "3 exits in 20s of container app"}
+    change = {"revision": 2, "previousRevision": 1, "images": ["app: shop/api:1.9 → shop/api:2.0-crash"]}
+    case = after_rollback(make_case())
+    resumed = replace(case, remediations=(make_remediation(status=executed(), finding=finding, suspectedChange=change),))
+    status = decide(resumed).status
+    assert status is not None
+    assert [entry.type for entry in status.timeline] == ["Detected", "CrashLoop", "Executed"]
+    assert status.timeline[1].message == "3 exits in 20s of container app"
+    assert [(one.type, one.state) for one in status.findings] == [("CrashLoop", "Unknown")]
+    assert status.suspected_change is not None
+    assert (status.suspected_change.revision, status.suspected_change.previous_revision) == (2, 1)
