@@ -44,6 +44,7 @@ def make_workload(*, template: Template = BAD, **changes: Any) -> Workload:
         "kind": "Deployment",
         "name": "api",
         "uid": UID,
+        "version": 100,
         "generation": 4,
         "labels": {"app": "api"},
         "annotations": {"deployment.kubernetes.io/revision": "2"},

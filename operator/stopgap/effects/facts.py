@@ -44,6 +44,7 @@ def workload(seen: wire.Deployment) -> Workload:
         kind="Deployment",
         name=meta.name,
         uid=meta.uid,
+        version=int(meta.resource_version),
         generation=meta.generation,
         labels={sys.intern(key): sys.intern(value) for key, value in meta.labels.items()},
         annotations={sys.intern(key): value for key, value in meta.annotations.items() if key in _READ_ANNOTATIONS},

@@ -109,9 +109,9 @@ class Index:
     # --------------------------------------------------------------------------------------------------- writing
 
     def put_workload(self, work: Workload) -> None:
-        """Take in a new state of a workload; an older generation than the known one is a late event and is dropped."""
+        """Take in a new state of a workload; an older one than the known one is dropped: a reply may come after the events it caused."""
         old = self._workloads.get(work.uid)
-        if old is not None and work.generation < old.generation:
+        if old is not None and work.version < old.version:
             return
         if old is not None and old.template != work.template:
             self._template_changed(old)

@@ -30,6 +30,8 @@ class Workload(Struct, frozen=True, gc=False):
     kind: str
     name: str
     uid: str
+    version: int
+    """Its resourceVersion: versions of one resource can be compared as numbers (KEP-5504)."""
     generation: int
     labels: dict[str, str]
     annotations: dict[str, str]
