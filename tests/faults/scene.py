@@ -56,14 +56,17 @@ class Scene:
 
         return wait_for(f"a remediation that is {' or '.join(states)}", found, seconds=seconds) or {}
 
-    def undone_once(self, *, seconds: float = 60) -> dict[str, Any]:
-        """Wait until the incident is over; judge that the release was undone by one write, and that the record is complete."""
+    def undone_once(self, *, seconds: float = 60, held_back: tuple[str, ...] = ()) -> dict[str, Any]:
+        """Wait until the incident is over; judge that the release was undone by one write, and that the record is complete.
+
+        `held_back`: reasons that stood against the action at first, and that the timeline tells between what was found and what was done.
+        """
         shop = self.shop
         incident = shop.incident(phase="Resolved", seconds=seconds)
         (remediation,) = shop.items("remediations")
         wait_for("the fields are given back", lambda: shop.items("remediations")[0]["status"].get("fieldsReturned"))
         told = [entry["type"] for entry in incident["status"]["timeline"]]
-        assert told == ["Detected", "CrashLoop", "Executed", "Mitigated", "Resolved"]
+        assert told == ["Detected", "CrashLoop", *held_back, "Executed", "Mitigated", "Resolved"]
         assert [one["metadata"]["name"] for one in shop.items("incidents")] == ["api-1"]
         assert remediation["status"]["state"] == "Succeeded"
         assert remediation["status"]["executedAt"]

@@ -130,4 +130,4 @@ def test_a_pod_in_permanent_back_off_keeps_its_incident_open_across_a_restart(sc
     scene.wrote_the_spec(0)
 
     scene.shop.policy(triggers=[{"name": "crash", "crashLoop": {"exits": 3, "within": "6s"}}])
-    scene.undone_once()
+    scene.undone_once(held_back=("ObserveOnly",))
