@@ -1,6 +1,6 @@
 """How much may be done: pauses, cooldown, attempts and budgets. Counted from records, so that a restart refills none of them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 
 from stopgap.api.policy import MaxActions, PauseRequest, RemediationPolicy
@@ -11,6 +11,11 @@ from stopgap.model.observation import Refusal
 from stopgap.model.reasons import Reason
 
 PAUSE = "stopgap.dev/pause"
+
+
+def pause_mark(annotations: Mapping[str, str]) -> str:
+    """Return why the pause annotation was set, or nothing where it is not. Set without a reason, it is an order to stop all the same."""
+    return annotations[PAUSE] or "(no reason was given)" if PAUSE in annotations else ""
 
 
 def stopped(case: Case, policy: RemediationPolicy) -> Refusal | None:
@@ -27,9 +32,9 @@ def _pauses(case: Case, policy: RemediationPolicy) -> Iterator[Refusal]:
     yield from _requested(policy.spec.pause_requests, f"policy {policy.metadata.name}", case.now)
     marks = (
         ("the RemediationConfig", case.config_paused),
-        (f"policy {policy.metadata.name}", policy.metadata.annotations.get(PAUSE, "")),
-        (f"namespace {seen.target.namespace}", seen.live.namespace_annotations.get(PAUSE, "") if seen.live else ""),
-        (str(seen.target), seen.workload.annotations.get(PAUSE, "") if seen.workload else ""),
+        (f"policy {policy.metadata.name}", pause_mark(policy.metadata.annotations)),
+        (f"namespace {seen.target.namespace}", pause_mark(seen.live.namespace_annotations) if seen.live else ""),
+        (str(seen.target), pause_mark(seen.workload.annotations) if seen.workload else ""),
     )
     for where, reason in marks:
         if reason:

@@ -10,6 +10,7 @@ import msgspec
 
 from stopgap.api import Remediation
 from stopgap.api.remediation import RemediationState
+from stopgap.core.limits import PAUSE, pause_mark
 from stopgap.effects import facts, wire
 from stopgap.effects.errors import Conflict, Forbidden, Invalid, KubeError, NotFound, Rejected, TooManyRequests, Unanswered, Unreachable
 from stopgap.effects.index import Index
@@ -21,7 +22,6 @@ from stopgap.model.reasons import Reason
 from stopgap.model.template import Template
 
 LAST_ACTION: Final = "stopgap.dev/last-action"
-PAUSE: Final = "stopgap.dev/pause"
 MOST_TRIES: Final = 5
 _PAUSE_BETWEEN_LOOKS: Final = 0.2
 
@@ -146,7 +146,7 @@ class Executor:
             return Outcome(RemediationState.SUPERSEDED, Reason.Superseded, message, tries)
         if look.paused:
             return Outcome(RemediationState.REFUSED, Reason.DeploymentPaused, "the Deployment was paused meanwhile (spec.paused)", tries)
-        if reason := look.annotations.get(PAUSE):
+        if reason := pause_mark(look.annotations):
             return Outcome(RemediationState.REFUSED, Reason.Paused, f"annotation {PAUSE} was set meanwhile: {reason[:300]}", tries)
         return None
 

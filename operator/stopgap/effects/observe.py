@@ -9,15 +9,13 @@ from stopgap.api import Incident
 from stopgap.api.config import ConfigSpec
 from stopgap.api.health import WorkloadHealthStatus
 from stopgap.api.remediation import RemediationSpec
-from stopgap.core import matching
+from stopgap.core import limits, matching
 from stopgap.core.case import Case, Spent
 from stopgap.effects.index import Index
 from stopgap.effects.records import Records, target_of
 from stopgap.model.observation import Live
 from stopgap.model.refs import Target
 from stopgap.model.workload import Neighbour, Workload
-
-PAUSE = "stopgap.dev/pause"
 
 
 class Observer:
@@ -45,7 +43,7 @@ class Observer:
             seen=seen,
             policy=matching.deciding(self._records.policies(target.namespace), target, work.labels) if work else None,
             config=None if self._records.config_trouble else (config.spec if config else ConfigSpec()),
-            config_paused=config.metadata.annotations.get(PAUSE, "") if config else "",
+            config_paused=limits.pause_mark(config.metadata.annotations) if config else "",
             incident=main,
             others=tuple(one for one in incidents if one is not main),
             health=(health.status if health else None) or WorkloadHealthStatus(),

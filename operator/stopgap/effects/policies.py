@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from stopgap.api.policy import PauseRequest, PolicyStatus, RemediationPolicy
 from stopgap.core import matching
-from stopgap.core.limits import PAUSE
+from stopgap.core.limits import pause_mark
 from stopgap.effects.errors import KubeError
 from stopgap.effects.index import Index
 from stopgap.effects.record import Recorder
@@ -96,7 +96,7 @@ def _paused(policy: RemediationPolicy, now: datetime) -> str:
     holding: list[PauseRequest] = [one for one in policy.spec.pause_requests if one.until is None or one.until > now]
     if holding:
         return f"{holding[0].name}: {holding[0].reason}"
-    return policy.metadata.annotations.get(PAUSE, "")
+    return pause_mark(policy.metadata.annotations)
 
 
 def _unreadable(why: str, now: datetime, generation: int) -> PolicyStatus:

@@ -238,6 +238,30 @@ ROWS = (
         work_case(annotations={"deployment.kubernetes.io/revision": "2", PAUSE: "audit"}),
         work_case(annotations={"deployment.kubernetes.io/revision": "2"}),
     ),
+    Row(
+        "an annotation without a reason on the workload is a pause too",
+        guards.paused,
+        Reason.Paused,
+        (f"annotation {PAUSE} on deployment/api in shop: (no reason was given)",),
+        work_case(annotations={"deployment.kubernetes.io/revision": "2", PAUSE: ""}),
+        work_case(annotations={"deployment.kubernetes.io/revision": "2"}),
+    ),
+    Row(
+        "an annotation without a reason on the namespace is a pause too",
+        guards.paused,
+        Reason.Paused,
+        (f"annotation {PAUSE} on namespace shop: (no reason was given)",),
+        seen_case(live={"namespace_annotations": {PAUSE: ""}}),
+        seen_case(live={"namespace_annotations": {}}),
+    ),
+    Row(
+        "an annotation without a reason on the policy is a pause too",
+        guards.paused,
+        Reason.Paused,
+        (f"annotation {PAUSE} on policy web: (no reason was given)",),
+        make_case(policy=make_policy(annotations={PAUSE: ""})),
+        make_case(policy=make_policy()),
+    ),
     # ------------------------------------------------------------------------------------------------- limits
     Row(
         "the platform excludes namespaces by pattern",
