@@ -6,7 +6,7 @@ Only troubled pods are kept; healthy ones are known by the counts of their Repli
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from stopgap.core import knowngood, ledger
 from stopgap.model.observation import Observation
@@ -18,18 +18,28 @@ Changed = Callable[[Target], None]
 Now = Callable[[], datetime]
 
 MOST_LEVELS = 60
+NUMBERED_WITHIN = timedelta(minutes=1)
+"""In this time the Deployment controller gives a changed template its revision number."""
 
 
 class _History:
     """What is remembered about one workload beyond its present state. Exists only once something happened to it."""
 
-    __slots__ = ("changed_at", "changed_under_watch", "levels", "stints")
+    __slots__ = ("changed_at", "changed_under_watch", "left", "levels", "stints")
 
     def __init__(self) -> None:
         self.levels: list[Level] = []
         self.changed_at: datetime | None = None
         self.changed_under_watch = False
         self.stints: tuple[Stint, ...] = ()
+        self.left: tuple[int, bytes] = (0, b"")
+        """The revision number before the last change of the template, and the template that it was given to."""
+
+    def bears_old_number(self, work: Workload, now: datetime) -> bool:
+        """Whether the workload's number is still the one of the template before."""
+        # Not for ever: should the number never move, a workload that is judged late is better than one that is not judged.
+        just_changed = self.changed_at is not None and now - self.changed_at < NUMBERED_WITHIN
+        return just_changed and self.left[0] == work.revision and self.left[1] != work.template
 
 
 class Index:
@@ -82,6 +92,7 @@ class Index:
             current_since=self._current_since(work, revisions, history),
             stints=history.stints if history else (),
             changed_under_watch=history.changed_under_watch if history else False,
+            number_is_stale=history is not None and history.bears_old_number(work, self._now()),
         )
 
     def troubled(self) -> list[Target]:
@@ -113,7 +124,8 @@ class Index:
         old = self._workloads.get(work.uid)
         if old is not None and work.version < old.version:
             return
-        if old is not None and old.template != work.template:
+        # Without a new generation nobody wrote it: an upgraded API server shows the same template with more defaults.
+        if old is not None and old.template != work.template and old.generation != work.generation:
             self._template_changed(old)
         self._uids[work.target] = work.uid
         self._workloads[work.uid] = work
@@ -193,6 +205,9 @@ class Index:
             history.stints = (*(one for one in history.stints if one.replica_set != newest.uid), stint)[-5:]
         history.changed_at = self._now()
         history.changed_under_watch = True
+        if history.left[0] != old.revision:
+            # To reuse a ReplicaSet the controller writes twice: the generation is reported as observed before the number moves.
+            history.left = (old.revision, old.template)
 
     def _level(self, work: Workload) -> None:
         if work.available_replicas >= work.replicas:

@@ -60,13 +60,15 @@ class Observation:
     """Revisions that were seen healthy before the newest one, and that the record may not hold yet."""
     changed_under_watch: bool = False
     """Whether a rollout of this workload was seen: only then is there something worth recording."""
+    number_is_stale: bool = False
+    """Whether the revision number that the workload bears was given to another template than the present one."""
     live: Live | None = None
 
     @property
     def newest(self) -> Revision | None:
         """The ReplicaSet of the Deployment's present template, once the Deployment controller has made or chosen it."""
         work = self.workload
-        if work is None or work.observed_generation < work.generation:
+        if work is None or work.observed_generation < work.generation or self.number_is_stale:
             return None
         return next((one for one in self.revisions if one.number == work.revision), None)
 
