@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 from stopgap.api.incident import SuspectedChange
 from stopgap.api.remediation import RemediationState
+from stopgap.core import knowngood
 from stopgap.core.case import Case
 from stopgap.model.duration import spell
 from stopgap.model.observation import Finding, Refusal
@@ -135,7 +136,7 @@ def _age(case: Case, findings: tuple[Finding, ...], changed_within: timedelta) -
 def _older_pods(case: Case, findings: tuple[Finding, ...], changed_within: timedelta) -> Refusal | None:  # noqa: ARG001 - one shape for all causes
     older = _comparable(case)
     if not older:
-        return _shared(case, findings)
+        return _predecessor(case) or _shared(case, findings)
     total = sum(one.replicas for one in older)
     ill = sum(_ill(case, one) for one in older)
     if ill * 4 <= total:
@@ -143,6 +144,21 @@ def _older_pods(case: Case, findings: tuple[Finding, ...], changed_within: timed
     return Refusal(
         Reason.NotAttributable,
         f"{ill} of {total} pods of older revisions are ill too, so something other than the release is wrong; look at what they share",
+    )
+
+
+def _predecessor(case: Case) -> Refusal | None:
+    """No older pods to compare with: then the revision before must have been healthy, or the trouble may be older than the release."""
+    newest = case.seen.newest
+    before = next((one for one in case.seen.revisions if newest and one.number < newest.number), None)
+    known = {one.replica_set_uid for one in knowngood.with_stints(case).known_good}
+    # Where no revision was ever healthy, there is nothing to go back to, and that is what is told.
+    if newest is None or before is None or not known or before.uid in known:
+        return None
+    return Refusal(
+        Reason.NotAttributable,
+        f"no pod of an older revision is left to compare with, and revision {before.number} before was never seen healthy, "
+        f"so the trouble may be older than revision {newest.number}; look at what both need",
     )
 
 

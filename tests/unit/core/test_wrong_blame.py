@@ -5,7 +5,25 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.conftest import NEW, NOW, OLD, ago, make_case, make_container, make_live, make_pod, make_policy, make_seen, make_workload
+from tests.conftest import (
+    BAD,
+    GOOD,
+    NEW,
+    NOW,
+    OLD,
+    ago,
+    make_case,
+    make_container,
+    make_exits,
+    make_good,
+    make_health,
+    make_live,
+    make_pod,
+    make_policy,
+    make_seen,
+    make_template,
+    make_workload,
+)
 
 from stopgap.api import RemediationPolicy
 from stopgap.core.case import Case
@@ -13,6 +31,7 @@ from stopgap.core.decide import decide, judge
 from stopgap.core.ledger import new_exits
 from stopgap.model.duration import parse
 from stopgap.model.reasons import Reason
+from stopgap.model.template import Template
 from stopgap.model.workload import Container, End, Exit, Flag, Level, State
 
 NO_OLD_PODS = msgspec.structs.replace(OLD, wanted=0, replicas=0, ready=0, available=0)
@@ -105,3 +124,26 @@ def test_scaling_up_does_not_make_yesterday_unavailable() -> None:
 def test_a_duration_that_the_schema_refuses_is_refused_here_too(text: str) -> None:
     with pytest.raises(ValueError, match=text):
         parse(text)
+
+
+def bad_after_bad(**health: Any) -> Case:
+    """Revision 3 fails, revision 2 before it was never seen healthy, revision 1 was; no older pod is left."""
+    work = make_workload(annotations={"deployment.kubernetes.io/revision": "3"}, current_replicas=1, available_replicas=0)
+    newest = msgspec.structs.replace(NEW, uid="rs-3", number=3)
+    seen = make_seen(
+        live=make_live(templates={"rs-1": GOOD, "rs-2": BAD, "rs-3": BAD}),
+        workload=work,
+        revisions=(newest, msgspec.structs.replace(NEW, replicas=0, wanted=0, created=ago(minutes=9)), NO_OLD_PODS),
+        exits=make_exits(owner="rs-3"),
+        pods=(make_pod(owner="rs-3"),),
+    )
+    return make_case(seen=seen, health=make_health(**health))
+
+
+def test_without_older_pods_a_release_after_one_that_was_never_healthy_is_not_to_blame() -> None:
+    assert reasons(bad_after_bad()) == [Reason.NotAttributable]
+
+
+def test_without_older_pods_a_release_after_a_healthy_one_is_to_blame() -> None:
+    case = bad_after_bad(known_good=(make_good(1), make_good(2, template=Template.read(make_template("shop/api:1.9.5")))))
+    assert Reason.NotAttributable not in reasons(case)
