@@ -116,6 +116,13 @@ class Remediation(Kind):
     status: RemediationStatus | None = None
 
     @property
+    def put_there(self) -> frozenset[str]:
+        """Digests of the template that this action made the present one: as planned, and as admission left it. None while unwritten."""
+        if self.status is None or self.status.executed_at is None:
+            return frozenset()
+        return frozenset({self.spec.plan.to_digest, self.status.written_digest} - {""})
+
+    @property
     def state(self) -> RemediationState:
         """The state; an object without status was only intended."""
         return self.status.state if self.status else RemediationState.PENDING

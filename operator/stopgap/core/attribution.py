@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 
 from stopgap.api.incident import SuspectedChange
-from stopgap.api.remediation import RemediationState
 from stopgap.core import knowngood
 from stopgap.core.case import Case
 from stopgap.model.duration import spell
@@ -99,8 +98,7 @@ def _returned(case: Case, findings: tuple[Finding, ...], changed_within: timedel
     template, newest = case.seen.template, case.seen.newest
     if template is None or newest is None:
         return None
-    ours = {RemediationState.SUCCEEDED, RemediationState.VERIFYING}
-    if any(one.state in ours and one.spec.plan.to_digest == template.digest for one in case.remediations):
+    if any(template.digest in one.put_there for one in case.remediations):
         return Refusal(Reason.NotAttributable, f"revision {newest.number} was put back by Stopgap; the release is not the suspect")
     began = case.seen.current_since
     if any(one.digest == template.digest and began and one.recorded_at < began for one in case.health.known_good):

@@ -47,8 +47,7 @@ def _another_release(case: Case) -> bool:
     template, status = case.seen.template, case.status
     if template is None or status.mitigated_at is None or not status.digest:
         return False
-    ours = {one.spec.plan.to_digest for one in case.of_incident()} | {status.digest}
-    return template.digest not in ours
+    return template.digest != status.digest and not any(template.digest in one.put_there for one in case.of_incident())
 
 
 def _opening(case: Case, found: tuple[Finding, ...]) -> Opening:

@@ -1,5 +1,6 @@
 """Facts that look like a bad release and are not one, or that were once dated or counted wrongly."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -12,14 +13,17 @@ from tests.conftest import (
     NOW,
     OLD,
     ago,
+    executed,
     make_case,
     make_container,
     make_exits,
     make_good,
     make_health,
+    make_incident,
     make_live,
     make_pod,
     make_policy,
+    make_remediation,
     make_seen,
     make_template,
     make_workload,
@@ -147,3 +151,32 @@ def test_without_older_pods_a_release_after_one_that_was_never_healthy_is_not_to
 def test_without_older_pods_a_release_after_a_healthy_one_is_to_blame() -> None:
     case = bad_after_bad(known_good=(make_good(1), make_good(2, template=Template.read(make_template("shop/api:1.9.5")))))
     assert Reason.NotAttributable not in reasons(case)
+
+
+MUTATED = Template.read(make_template("mirror.local/shop/api:1.9"))
+
+
+def after_mutation(**incident: Any) -> Case:
+    """What Stopgap put back was changed by admission on its way, was proved to help, and fails a while later."""
+    work = make_workload(template=MUTATED, annotations={"deployment.kubernetes.io/revision": "3"})
+    newest = msgspec.structs.replace(NEW, uid="rs-3", number=3)
+    older = msgspec.structs.replace(NEW, replicas=0, wanted=0, created=ago(minutes=9))
+    seen = make_seen(
+        live=make_live(templates={"rs-1": GOOD, "rs-2": BAD}),
+        workload=work,
+        revisions=(newest, older, OLD),
+        exits=make_exits(owner="rs-3"),
+        pods=(make_pod(owner="rs-3"),),
+    )
+    status = executed(ago(minutes=5), state="Succeeded", writtenDigest=MUTATED.digest)
+    return make_case(seen=seen, remediations=(make_remediation(status=status),), **incident)
+
+
+def test_what_stopgap_put_back_is_not_the_suspect_where_admission_changed_it() -> None:
+    case = replace(after_mutation(), incident=make_incident(name="api-2"))
+    assert Reason.NotAttributable in reasons(case)
+
+
+def test_what_stopgap_put_back_is_no_other_release_where_admission_changed_it() -> None:
+    status = {"detectedAt": ago(minutes=9), "mitigatedAt": ago(minutes=3), "digest": BAD.digest}
+    assert not decide(after_mutation(incident=make_incident(status=status))).closed
