@@ -101,7 +101,10 @@ def _returned(case: Case, findings: tuple[Finding, ...], changed_within: timedel
     if any(template.digest in one.put_there for one in case.remediations):
         return Refusal(Reason.NotAttributable, f"revision {newest.number} was put back by Stopgap; the release is not the suspect")
     began = case.seen.current_since
-    if any(one.digest == template.digest and began and one.recorded_at < began for one in case.health.known_good):
+    # A ReplicaSet older than another one was current before, though its record may already be of this time.
+    reused = any(one.created > newest.created for one in case.seen.revisions)
+    good = [one for one in case.health.known_good if one.digest == template.digest]
+    if any(reused or (began and one.recorded_at < began) for one in good):
         return Refusal(
             Reason.NotAttributable,
             f"revision {newest.number} runs a template that was healthy before; look for what else changed",

@@ -24,6 +24,7 @@ from tests.conftest import (
     make_pod,
     make_policy,
     make_remediation,
+    make_revision,
     make_seen,
     make_template,
     make_workload,
@@ -180,3 +181,19 @@ def test_what_stopgap_put_back_is_not_the_suspect_where_admission_changed_it() -
 def test_what_stopgap_put_back_is_no_other_release_where_admission_changed_it() -> None:
     status = {"detectedAt": ago(minutes=9), "mitigatedAt": ago(minutes=3), "digest": BAD.digest}
     assert not decide(after_mutation(incident=make_incident(status=status))).closed
+
+
+def test_a_revision_that_a_person_went_back_to_is_not_the_suspect_once_it_was_recorded_again() -> None:
+    # Revision 1 is current again as revision 3 since ten minutes and was recorded as healthy five minutes ago; the ReplicaSet is reused.
+    newest = make_revision(3, uid="rs-1", name="api-1", wanted=1, replicas=1, created=ago(days=9))
+    left = make_revision(2, created=ago(hours=1))
+    seen = make_seen(
+        live=make_live(),
+        workload=make_workload(template=GOOD, annotations={"deployment.kubernetes.io/revision": "3"}, available_replicas=0),
+        revisions=(newest, left),
+        exits=make_exits(owner="rs-1"),
+        pods=(make_pod(owner="rs-1"),),
+        current_since=ago(minutes=10),
+    )
+    recorded = (make_good(2, template=BAD), make_good(1, recorded_at=ago(minutes=5), healthy_since=ago(minutes=10)))
+    assert reasons(make_case(seen=seen, health=make_health(known_good=recorded))) == [Reason.NotAttributable]
