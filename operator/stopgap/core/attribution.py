@@ -81,6 +81,21 @@ def _unschedulable(case: Case, findings: tuple[Finding, ...], changed_within: ti
     )
 
 
+def _rolling(case: Case, findings: tuple[Finding, ...], changed_within: timedelta) -> Refusal | None:  # noqa: ARG001 - one shape for all causes
+    """Every rolling update takes away what its strategy allows: fewer replicas alone are then no proof against the release."""
+    work = case.seen.workload
+    if work is None or work.rolled_out or any(one.state is State.FIRING and one.type is not Reason.Unavailable for one in findings):
+        return None
+    progress = work.progressing
+    if work.available_replicas < max(work.least_available, 1) or progress is None or progress.holds is not True:
+        return None
+    return Refusal(
+        Reason.NotAttributable,
+        f"a rollout is under way and {work.available_replicas} of {work.replicas} replicas are available, as its strategy allows; "
+        "nothing else speaks against the release so far",
+    )
+
+
 def _only_annotations(case: Case, findings: tuple[Finding, ...], changed_within: timedelta) -> Refusal | None:  # noqa: ARG001 - one shape for all causes
     seen = case.seen
     previous = next((one for one in seen.revisions if seen.newest and one.uid != seen.newest.uid), None)
@@ -209,6 +224,7 @@ _CAUSES: tuple[Callable[[Case, tuple[Finding, ...], timedelta], Refusal | None],
     _from_the_finding,
     _quota,
     _unschedulable,
+    _rolling,
     _only_annotations,
     _returned,
     _age,

@@ -197,3 +197,26 @@ def test_a_revision_that_a_person_went_back_to_is_not_the_suspect_once_it_was_re
     )
     recorded = (make_good(2, template=BAD), make_good(1, recorded_at=ago(minutes=5), healthy_since=ago(minutes=10)))
     assert reasons(make_case(seen=seen, health=make_health(known_good=recorded))) == [Reason.NotAttributable]
+
+
+def short_of_replicas(**work: Any) -> Case:
+    """A rolling update whose pods take long to get ready: three of four replicas are available since more than a minute."""
+    fields = {"replicas": 4, "available_replicas": 3, "ready_replicas": 3, "updated_replicas": 1, "current_replicas": 5, **work}
+    levels = (Level(ago(minutes=2), fields["available_replicas"], 4),)
+    seen = make_seen(live=make_live(), workload=make_workload(**fields), levels=levels, exits=(), pods=())
+    return make_case(policy=with_trigger(unavailable={"below": "80%", "for": "1m"}), seen=seen)
+
+
+def test_a_rollout_that_takes_no_more_than_its_strategy_allows_is_not_undone_for_that_alone() -> None:
+    assert reasons(short_of_replicas()) == [Reason.NotAttributable]
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        pytest.param({"available_replicas": 2}, id="it takes more than its strategy allows"),
+        pytest.param({"progressing": Flag(False, "ProgressDeadlineExceeded", "", ago(seconds=3), ago(seconds=3))}, id="it stands still"),
+    ],
+)
+def test_a_release_is_undone_for_missing_replicas_when(work: dict[str, Any]) -> None:
+    assert decide(short_of_replicas(**work)).intent is not None
