@@ -2,13 +2,13 @@
 
 from datetime import datetime, timedelta
 
-from stopgap.core import guards, knowngood, lifecycle
+from stopgap.core import choosing, guards, knowngood, lifecycle
 from stopgap.core.case import Case, Decision, soonest
 from stopgap.core.lifecycle import Story
 from stopgap.core.memory import remembered
 from stopgap.core.triage import IDLE_LOOK, told
 from stopgap.model import duration
-from stopgap.model.observation import Finding
+from stopgap.model.observation import Finding, Refusal
 from stopgap.model.reasons import Reason
 from stopgap.model.workload import State
 
@@ -19,7 +19,7 @@ def calm(case: Case, found: tuple[Finding, ...]) -> Decision:
     waits = [one.look_again for one in found]
     if case.incident is None:
         return Decision(findings=found, health=health, look_again=soonest([*waits, _until_good(case)]))
-    story = told(case, found)
+    story = _undecided(case, told(case, found))
     if by := guards.put_back(case):
         story = lifecycle.contested(story, by)
     quiet = bool(found) and all(one.state is State.QUIET for one in found) and _available(case)
@@ -34,6 +34,16 @@ def calm(case: Case, found: tuple[Finding, ...]) -> Decision:
         notices=story.notices,
         look_again=soonest([*waits, _until_resolved(case, story.status.quiet_since), _until_good(case), IDLE_LOOK]),
     )
+
+
+def _undecided(case: Case, story: Story) -> Story:
+    """Tell why nothing is done, where it was never told: a person's incident that no signal confirms, or a policy that is gone."""
+    if case.policy is None:
+        return lifecycle.decision(story, "", "", (choosing.no_step(case),), allowed=False)
+    if story.status.decision is not None or story.says(lifecycle.MITIGATED) or case.acts():
+        return story
+    text = f"no signal of policy {case.policy.metadata.name} fires, and nothing is done without one"
+    return lifecycle.decision(story, "", "", (Refusal(Reason.NoStepApplies, text),), allowed=False)
 
 
 def _available(case: Case) -> bool:

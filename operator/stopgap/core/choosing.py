@@ -35,8 +35,7 @@ def choose(case: Case, found: tuple[Finding, ...]) -> Choice:
     policy = case.policy
     step = next((one for one in policy.spec.steps if _meant(case, one, found)), None) if policy else None
     if policy is None or step is None or step.rollback is None:
-        text = "no step of the policy is meant for this" if policy else "no policy matches this workload, or the one that does is not Ready"
-        return Choice(None, None, "", (Refusal(Reason.NoStepApplies, text),))
+        return Choice(None, None, "", (no_step(case),))
     remembered = replace(case, health=knowngood.with_stints(case))
     back_to = step.rollback.wants(case.seen, knowngood.goods(remembered.health), knowngood.denied(case))
     refused = guards.refusals(Situation(remembered, policy, step, found, back_to))
@@ -44,6 +43,17 @@ def choose(case: Case, found: tuple[Finding, ...]) -> Choice:
     if isinstance(back_to, Refusal) or newest is None:
         return Choice(step, None, f"step {step.name}: {step.rollback.name}", refused)
     return Choice(step, back_to, _summary(remembered, newest, back_to), refused)
+
+
+def no_step(case: Case) -> Refusal:
+    """Say why there is nothing that could be done."""
+    named = case.incident.spec.policy_ref if case.incident else None
+    text = "no policy matches this workload, or the one that does is not Ready"
+    if case.policy is not None:
+        text = "no step of the policy is meant for this"
+    elif named is not None:
+        text = f"policy {named.name}, which spec.policyRef names, does not exist here, is not Ready, or is not about this workload"
+    return Refusal(Reason.NoStepApplies, text)
 
 
 def _summary(case: Case, newest: Revision, back_to: Revision) -> str:

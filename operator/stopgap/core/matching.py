@@ -6,7 +6,7 @@ from datetime import timedelta
 from stopgap.api.policy import RemediationPolicy
 from stopgap.model.observation import Refusal
 from stopgap.model.reasons import Reason
-from stopgap.model.refs import Target
+from stopgap.model.refs import PolicyRef, Target
 
 LONGEST_WINDOW = timedelta(days=7)
 """Actions are counted for so long; a longer window of a budget could not be kept."""
@@ -22,9 +22,15 @@ def matches(policy: RemediationPolicy, target: Target, labels: dict[str, str]) -
     return targets.selector is not None and all(labels.get(key) == value for key, value in targets.selector.match_labels.items())
 
 
-def deciding(policies: Iterable[RemediationPolicy], target: Target, labels: dict[str, str]) -> RemediationPolicy | None:
-    """Pick the one that acts: the more specific first (names before a selector), then by name. A policy that cannot work is passed over."""
+def deciding(
+    policies: Iterable[RemediationPolicy], target: Target, labels: dict[str, str], *, named: PolicyRef | None = None
+) -> RemediationPolicy | None:
+    """Pick the one that acts: the more specific first (names before a selector), then by name. A policy that cannot work is passed over.
+
+    Where an incident names its policy, that one decides or none does: never another that nobody asked for.
+    """
     fitting = [one for one in policies if matches(one, target, labels) and fault(one) is None]
+    fitting = [one for one in fitting if named is None or one.metadata.name == named.name]
     return min(fitting, key=lambda one: (one.spec.targets.names is None, one.metadata.name), default=None)
 
 

@@ -38,10 +38,11 @@ class Observer:
         health = self._records.health(work.uid) if work else None
         incidents = self._records.incidents(target)
         main = _main(incidents)
+        named = main.spec.policy_ref if main else None
         uid = (main.status.target_uid if main and main.status else "") or (work.uid if work else "")
         return Case(
             seen=seen,
-            policy=matching.deciding(self._records.policies(target.namespace), target, work.labels) if work else None,
+            policy=matching.deciding(self._records.policies(target.namespace), target, work.labels, named=named) if work else None,
             config=None if self._records.config_trouble else (config.spec if config else ConfigSpec()),
             config_paused=limits.pause_mark(config.metadata.annotations) if config else "",
             incident=main,

@@ -2,7 +2,9 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
+import pytest
 from tests.conftest import (
     BAD,
     GOOD,
@@ -159,3 +161,30 @@ def test_what_a_crash_kept_from_being_told_is_told_from_the_intent() -> None:
     assert [(one.type, one.state) for one in status.findings] == [("CrashLoop", "Unknown")]
     assert status.suspected_change is not None
     assert (status.suspected_change.revision, status.suspected_change.previous_revision) == (2, 1)
+
+
+def well(**changes: Any) -> Case:
+    """A person opened an incident, and no signal of the policy fires."""
+    incident = make_incident(source={"type": "Manual"}, **changes.pop("spec", {}))
+    return make_case(seen=make_seen(pods=(), exits=()), incident=incident, **changes)
+
+
+@pytest.mark.parametrize(
+    ("case", "fact"),
+    [
+        pytest.param(well(), "no signal of policy web fires", id="nothing fires"),
+        pytest.param(well(policy=None), "no policy matches this workload", id="there is no policy"),
+        pytest.param(
+            well(policy=None, spec={"policyRef": {"name": "typo"}}),
+            "policy typo, which spec.policyRef names",
+            id="the policy named is none",
+        ),
+    ],
+)
+def test_an_incident_in_which_nothing_can_be_done_says_why(case: Case, fact: str) -> None:
+    status = decide(case).status
+    assert status is not None
+    told = find(status.conditions, "ActionAllowed")
+    assert told is not None
+    assert (told.status, told.reason) == ("False", Reason.NoStepApplies)
+    assert fact in told.message

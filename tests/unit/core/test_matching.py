@@ -8,7 +8,7 @@ from tests.conftest import TARGET, make_policy
 from stopgap.api import RemediationPolicy
 from stopgap.core.matching import deciding, fault, matches
 from stopgap.model.reasons import Reason
-from stopgap.model.refs import Target
+from stopgap.model.refs import PolicyRef, Target
 
 LABELS = {"app": "api", "tier": "web"}
 
@@ -51,6 +51,20 @@ def test_a_policy_that_cannot_work_is_passed_over() -> None:
     broken = make_policy(targets={"names": ["api"]}, verification={"healthyFor": "1h", "timeout": "1m"})
     working = about("z", selector={"matchLabels": {"app": "api"}})
     assert deciding([broken, working], TARGET, LABELS) == working
+
+
+@pytest.mark.parametrize(
+    ("name", "decides"),
+    [
+        pytest.param("a", "a", id="the one that is named decides, though another is more specific"),
+        pytest.param("other", None, id="a named one that is about another workload does not decide, and no other does"),
+        pytest.param("typo", None, id="a named one that does not exist leaves it to nobody"),
+    ],
+)
+def test_an_incident_may_name_the_policy_that_decides(name: str, decides: str | None) -> None:
+    policies = [about("a", selector={"matchLabels": {"app": "api"}}), about("z", names=["api"]), about("other", names=["web"])]
+    found = deciding(policies, TARGET, LABELS, named=PolicyRef(name=name))
+    assert (found.metadata.name if found else None) == decides
 
 
 def test_no_policy_decides_about_a_workload_that_none_names() -> None:
