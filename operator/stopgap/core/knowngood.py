@@ -6,6 +6,7 @@ from stopgap.actions import Good
 from stopgap.api.health import Denied, KnownGood, WorkloadHealthStatus
 from stopgap.api.policy import RemediationPolicy
 from stopgap.core.case import Case
+from stopgap.model import duration
 from stopgap.model.observation import Finding, Observation
 from stopgap.model.workload import State, Stint
 
@@ -65,7 +66,7 @@ def _entry(stint: Stint, now: datetime) -> KnownGood:
         revision=stint.revision,
         healthy_since=stint.since,
         recorded_at=now,
-        healthy_for=stint.until - stint.since,
+        healthy_for=min(stint.until - stint.since, duration.LONGEST),
         images=_listed(stint.images),
         image_ids=_listed(stint.image_ids),
     )

@@ -22,6 +22,7 @@ from tests.conftest import (
     make_workload,
 )
 
+from stopgap.api.health import WorkloadHealthStatus
 from stopgap.core import knowngood
 from stopgap.core.decide import judge
 from stopgap.model.observation import Finding, Observation
@@ -144,6 +145,12 @@ def test_a_revision_that_was_healthy_before_the_newest_is_remembered_at_once() -
     good = knowngood.with_stints(case).known_good[0]
     assert (good.replica_set_uid, good.digest, good.revision, good.healthy_for) == ("rs-1", GOOD.digest, 1, timedelta(minutes=5))
     assert good.image_ids == ("app=sha256:1",)
+
+
+def test_a_revision_that_was_healthy_for_years_can_be_read_back() -> None:
+    case = make_case(health=make_health(known_good=()), seen=make_seen(stints=(stint(timedelta(days=900)),)))
+    stored = knowngood.with_stints(case).model_dump(mode="json", by_alias=True)
+    assert WorkloadHealthStatus.model_validate(stored).known_good[0].healthy_for == timedelta(days=366)
 
 
 def test_a_short_stint_is_not_remembered() -> None:
