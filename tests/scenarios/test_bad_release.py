@@ -256,6 +256,31 @@ def test_a_person_closes_it_and_the_same_signal_stays_silent(closing: Closing) -
     assert holds(incident.status.conditions, "Resolved")
 
 
+def test_closing_an_incident_that_is_quiet_already_silences_nothing() -> None:
+    operator = released(start(GOOD))
+    operator.live_through(timedelta(minutes=2))
+    assert operator.incident is not None
+    assert phase(operator) == "Mitigated"
+    spec = operator.incident.spec.model_copy(update={"resolution": Closing.RESOLVED})
+    operator.incident = operator.incident.model_copy(update={"spec": spec})
+    operator.look()
+    operator.cluster.ill = frozenset({GOOD.digest})
+    operator.cluster.pass_time(timedelta(minutes=2))
+    operator.look()
+    assert operator.incident is not None
+    assert operator.incident.metadata.name == "api-2"
+
+
+def test_after_a_person_closed_it_the_workload_is_looked_at_again_without_an_event() -> None:
+    operator = released(start(GOOD))
+    assert operator.incident is not None
+    spec = operator.incident.spec.model_copy(update={"resolution": Closing.RESOLVED})
+    operator.incident = operator.incident.model_copy(update={"spec": spec})
+    decision = operator.look()
+    assert decision.closed
+    assert decision.look_again is not None
+
+
 def test_a_crash_between_the_intent_and_the_act_is_finished_by_the_next_look() -> None:
     operator = start(GOOD)
     operator.cluster.apply(BAD)

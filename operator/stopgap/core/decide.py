@@ -8,7 +8,7 @@ from stopgap.core import lifecycle, memory
 from stopgap.core.calm import calm
 from stopgap.core.case import Case, Decision
 from stopgap.core.following import ended, verify
-from stopgap.core.triage import close, firing, told
+from stopgap.core.triage import IDLE_LOOK, close, firing, told
 from stopgap.model.observation import Finding, Refusal
 from stopgap.model.reasons import Reason
 from stopgap.model.workload import State
@@ -30,7 +30,8 @@ def _about_a_workload(case: Case) -> Decision:
         return _gone(case)
     found = judge(case)
     if case.incident is not None and (closed := lifecycle.closed_by_person(case, lifecycle.begin(case))):
-        return replace(close(case, closed, found), health=memory.silenced(case))
+        # Looked at once more without an event: what is out is to be judged, and a silence lifted when it is quiet.
+        return replace(close(case, closed, found), health=memory.silenced(case, found), look_again=IDLE_LOOK)
     if case.active is not None and case.active.state is RemediationState.PENDING:
         return Decision(findings=found, resume=case.active)
     if case.active is not None:

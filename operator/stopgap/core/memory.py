@@ -16,15 +16,18 @@ def remembered(case: Case, found: tuple[Finding, ...]) -> WorkloadHealthStatus |
     health = knowngood.with_newest(case, knowngood.with_stints(case), found)
     for one in case.acts():
         health = _charged(case, health, one)
-    quiet = bool(found) and all(one.state is State.QUIET for one in found)
     template = case.seen.template
-    if health.silence and (quiet or template is None or health.silence.digest != template.digest):
+    if health.silence and (_all_quiet(found) or template is None or health.silence.digest != template.digest):
         health = health.model_copy(update={"silence": None})
     if case.incident is not None:
         ref = ObjectRef(name=case.incident.metadata.name, uid=case.incident.metadata.uid or "")
         number = max(health.incidents, _number(case.incident))
         health = health.model_copy(update={"open_incident_ref": ref, "incidents": number})
     return health if health != case.health else None
+
+
+def _all_quiet(found: tuple[Finding, ...]) -> bool:
+    return bool(found) and all(one.state is State.QUIET for one in found)
 
 
 def _number(incident: Incident) -> int:
@@ -44,12 +47,15 @@ def _charged(case: Case, health: WorkloadHealthStatus, one: Remediation) -> Work
     return health
 
 
-def silenced(case: Case) -> WorkloadHealthStatus:
-    """Return the memory after a person closed the incident: the same signal of the same template does not open another."""
-    health = remembered(case, ()) or case.health
+def silenced(case: Case, found: tuple[Finding, ...]) -> WorkloadHealthStatus:
+    """Return the memory after a person closed the incident: what still fires on the same template does not open another."""
+    health = remembered(case, found) or case.health
     if case.incident and case.incident.spec.resolution is Closing.FALSE_ALARM:
         for one in case.of_incident():
             health = knowngood.forgive(health, one.spec.plan.from_digest)
+    if _all_quiet(found):
+        # There is nothing to silence, and nobody would look again to lift it before the next trouble.
+        return health
     digest = case.seen.template.digest if case.seen.template else ""
     name = case.incident.metadata.name if case.incident else ""
     return health.model_copy(update={"silence": Silence(digest=digest, incident=name)})
