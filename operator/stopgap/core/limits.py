@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 
 from stopgap.api.policy import MaxActions, PauseRequest, RemediationPolicy
+from stopgap.api.remediation import RemediationState
 from stopgap.core.case import Case, Spent
 from stopgap.core.situation import Situation
 from stopgap.model.duration import spell
@@ -11,6 +12,8 @@ from stopgap.model.observation import Refusal
 from stopgap.model.reasons import Reason
 
 PAUSE = "stopgap.dev/pause"
+MOST_IN_VAIN = 3
+"""Intents in a row for one state of a workload that may come to nothing."""
 
 
 def pause_mark(annotations: Mapping[str, str]) -> str:
@@ -68,8 +71,23 @@ def attempts_exhausted(situation: Situation) -> Refusal | None:
     used = sum(1 for one in situation.case.spent if one.remediation in own)
     most = situation.policy.spec.guards.max_actions_per_incident
     if used < most:
-        return None
+        return _in_vain(situation.case)
     return Refusal(Reason.AttemptsExhausted, f"{used} actions were taken in this incident; the policy allows {most}")
+
+
+def _in_vain(case: Case) -> Refusal | None:
+    """An action that the API server does not take is not intended for ever: each intent is a record, and nobody would be called."""
+    work = case.seen.workload
+    given_up = [
+        one for one in case.of_incident() if one.state is RemediationState.SUPERSEDED and work and one.spec.generation == work.generation
+    ]
+    if len(given_up) < MOST_IN_VAIN or given_up[-1].status is None:
+        return None
+    return Refusal(
+        Reason.AttemptsExhausted,
+        f"the change was intended {len(given_up)} times and could not be written, though nobody changed the workload: "
+        f"{given_up[-1].status.message}",
+    )
 
 
 def rate_limited(situation: Situation) -> Refusal | None:

@@ -76,8 +76,8 @@ def _triaged(case: Case, found: tuple[Finding, ...], choice: choosing.Choice, *,
         story = lifecycle.decision(story, choice.step.name if choice.step else "", choice.summary, choice.refused, allowed=allowed)
     if by := guards.put_back(case):
         return lifecycle.contested(story, by).done()
-    if any(one.reason is Reason.AttemptsExhausted for one in choice.refused):
-        story = lifecycle.escalated(story, Reason.AttemptsExhausted, "every action that the policy allows in one incident was taken")
+    if spent := next((one for one in choice.refused if one.reason is Reason.AttemptsExhausted), None):
+        story = lifecycle.escalated(story, Reason.AttemptsExhausted, spent.message)
     return story.done()
 
 

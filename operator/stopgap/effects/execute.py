@@ -24,6 +24,8 @@ from stopgap.model.template import Template
 LAST_ACTION: Final = "stopgap.dev/last-action"
 MOST_TRIES: Final = 5
 _PAUSE_BETWEEN_LOOKS: Final = 0.2
+_LONGEST_PAUSE: Final = 5.0
+"""Seconds of Retry-After that are honoured before the next send: the intent itself is good for a minute only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +120,7 @@ class Executor:
         except Rejected as error:
             return Outcome(RemediationState.REFUSED, Reason.Refused, f"the API server refused: {error}", tries)
         except (TooManyRequests, Unreachable) as error:
-            await asyncio.sleep(_PAUSE_BETWEEN_LOOKS)
+            await asyncio.sleep(min(error.retry_after or _PAUSE_BETWEEN_LOOKS, _LONGEST_PAUSE))
             return error
         except (Invalid, Conflict, Unanswered) as error:
             return error

@@ -188,3 +188,13 @@ def test_an_incident_in_which_nothing_can_be_done_says_why(case: Case, fact: str
     assert told is not None
     assert (told.status, told.reason) == ("False", Reason.NoStepApplies)
     assert fact in told.message
+
+
+def test_people_are_called_where_the_api_server_does_not_take_the_change_again_and_again() -> None:
+    status = {"state": "Superseded", "message": "it was not written in time (5 tries); it is decided afresh"}
+    decision = decide(make_case(remediations=tuple(make_remediation(name=f"r-{number}", status=status) for number in range(3))))
+    assert decision.intent is None
+    assert decision.status is not None
+    escalated = find(decision.status.conditions, "Escalated")
+    assert escalated is not None
+    assert "could not be written" in escalated.message

@@ -75,6 +75,11 @@ def spent_case(*spent: Any, config: dict[str, Any] | None = None, **policy: Any)
     return make_case(spent=spent, policy=make_policy(**policy), config=ConfigSpec.model_validate(config or {}))
 
 
+def in_vain(count: int, **spec: Any) -> Case:
+    status = {"state": "Superseded", "message": "it was not written in time (5 tries); it is decided afresh"}
+    return make_case(remediations=tuple(make_remediation(name=f"r-{number}", status=status, **spec) for number in range(count)))
+
+
 def work_case(**work: Any) -> Case:
     return seen_case(workload=make_workload(**work))
 
@@ -322,6 +327,22 @@ ROWS = (
         replace(attempted(2), spent=(make_spent(ago(minutes=5), remediation="of-another-incident"),)),
         attempted(2),
         timedelta(minutes=5),
+    ),
+    Row(
+        "what could not be written three times, though nobody changed the workload, is not intended again",
+        limits.attempts_exhausted,
+        Reason.AttemptsExhausted,
+        ("intended 3 times", "it was not written in time (5 tries)"),
+        in_vain(3),
+        in_vain(2),
+    ),
+    Row(
+        "what somebody else's changes made void does not count as tried in vain",
+        limits.attempts_exhausted,
+        Reason.AttemptsExhausted,
+        ("intended 3 times",),
+        in_vain(3),
+        in_vain(3, generation=3),
     ),
     Row(
         "an incident has used up its actions",
