@@ -23,7 +23,7 @@ _POD_TROUBLE = frozenset(
     }
 )
 LONGEST_ROLLOUT = timedelta(hours=1)
-"""Some set an endless progress deadline; a verification ends all the same."""
+"""Some set an endless progress deadline, and pods that come and go count as progress; a verification ends all the same."""
 _DEADLINE = "ProgressDeadlineExceeded"
 
 
@@ -107,7 +107,8 @@ def _lacking(case: Case, findings: tuple[Finding, ...]) -> str:
 
 
 def _out_of_time(case: Case, remediation: Remediation, findings: tuple[Finding, ...], lacking: str) -> Verdict | None:
-    if case.now < remediation.spec.verify_until or _still_rolling(case.seen):
+    left = remediation.spec.verify_until - case.now
+    if left > timedelta(0) or (left > -LONGEST_ROLLOUT and _still_rolling(case.seen)):
         return None
     if any(one.state is State.FIRING for one in findings):
         return Verdict(RemediationState.FAILED, Reason.Failed, f"it did not help in time: {lacking}")

@@ -176,6 +176,13 @@ def test_an_endless_deadline_does_not_make_the_verification_endless() -> None:
     assert verdict(after=LONGEST_ROLLOUT.total_seconds(), workload=slow).state is RemediationState.INCONCLUSIVE
 
 
+def test_pods_that_come_and_go_do_not_make_the_verification_endless() -> None:
+    end = 600 + LONGEST_ROLLOUT.total_seconds()
+    for after, state in ((end - 1, RemediationState.VERIFYING), (end, RemediationState.INCONCLUSIVE)):
+        moved = Flag(True, "ReplicaSetUpdated", "", NOW, NOW + timedelta(seconds=after - 20))
+        assert verdict(after=after, workload=work(updated_replicas=1, progressing=moved)).state is state
+
+
 def test_a_persons_incident_in_which_no_signal_ever_fired_proves_nothing() -> None:
     manual = make_incident(source={"type": "Manual"}, status={"detectedAt": NOW})
     found = verdict(after=60, case={"incident": manual})
