@@ -304,6 +304,31 @@ def test_a_crash_after_the_act_and_before_its_record_does_nothing_twice() -> Non
     assert phase(operator) == "Mitigated"
 
 
+def test_an_incident_whose_first_record_was_lost_with_a_crash_began_with_the_release_that_was_left() -> None:
+    operator = released(start(GOOD))
+    assert operator.incident is not None
+    operator.incident = operator.incident.model_copy(update={"status": None})
+    operator.remediations = (operator.remediations[0].model_copy(update={"status": None}),)
+    operator.live_through(timedelta(minutes=2))
+    status = operator.incident.status
+    assert status is not None
+    assert (status.digest, status.revision) == (BAD.digest, 2)
+    operator.cluster.apply(BAD, by="argocd-controller")
+    operator.live_through(timedelta(minutes=12))
+    assert why(operator, "Contested") == Reason.Contested
+    assert operator.writes == 1
+
+
+def test_nothing_begins_again_in_an_incident_whose_end_is_written() -> None:
+    operator = released(start(GOOD))
+    operator.live_through(timedelta(minutes=17))
+    [operator.incident] = operator.closed
+    operator.closed = []
+    operator.cluster.ill = frozenset({GOOD.digest})
+    operator.cluster.pass_time(timedelta(minutes=1))
+    assert operator.look().closed
+
+
 def test_an_intent_that_is_found_too_late_is_given_up() -> None:
     operator = start(GOOD)
     operator.cluster.apply(BAD)

@@ -32,6 +32,9 @@ def _about_a_workload(case: Case) -> Decision:
     if case.incident is not None and (closed := lifecycle.closed_by_person(case, lifecycle.begin(case))):
         # Looked at once more without an event: what is out is to be judged, and a silence lifted when it is quiet.
         return replace(close(case, closed, found), health=memory.silenced(case, found), look_again=IDLE_LOOK)
+    if case.incident is not None and lifecycle.begin(case).says(lifecycle.RESOLVED):
+        # Its end is written, only the label is missing: nothing begins again in an incident that is over.
+        return close(case, lifecycle.begin(case), found)
     if case.active is not None and case.active.state is RemediationState.PENDING:
         return Decision(findings=found, resume=case.active)
     if case.active is not None:

@@ -83,12 +83,14 @@ def begin(case: Case) -> Story:
     if story.status.detected_at is not None or case.incident is None:
         return story
     spec, template, newest = case.incident.spec, case.seen.template, case.seen.newest
+    # An action may have been taken before anything of the incident was written down: the onset is what it left.
+    left = next((one.spec.plan for one in case.of_incident()), None)
     story = story.set(
         detected_at=case.now,
         started_at=spec.started_at or case.now,
         target_uid=case.seen.workload.uid if case.seen.workload else "",
-        digest=template.digest if template else "",
-        revision=newest.number if newest else 0,
+        digest=left.from_digest if left else (template.digest if template else ""),
+        revision=left.from_revision if left else (newest.number if newest else 0),
     )
     story = story.observe(RESOLVED, False, Reason.Open, "it is not over")
     return story.announce(Reason.Detected, spec.title, warning=True)
