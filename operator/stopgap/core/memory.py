@@ -10,6 +10,8 @@ from stopgap.model.observation import Finding
 from stopgap.model.refs import ObjectRef
 from stopgap.model.workload import State
 
+MOST_DIGITS = 9
+
 
 def remembered(case: Case, found: tuple[Finding, ...]) -> WorkloadHealthStatus | None:
     """Return what is remembered from now on, or None where nothing new is."""
@@ -33,7 +35,9 @@ def _all_quiet(found: tuple[Finding, ...]) -> bool:
 def _number(incident: Incident) -> int:
     """The number in the name that Stopgap gave, 0 for an incident of a person."""
     number = incident.metadata.name.rpartition("-")[2]
-    return int(number) if incident.spec.source.type is Source.WORKLOAD and number.isdigit() else 0
+    # A person may have written such an incident, with any number: one of more digits is none of ours.
+    ours = incident.spec.source.type is Source.WORKLOAD and number.isdigit() and len(number) <= MOST_DIGITS
+    return int(number) if ours else 0
 
 
 def _charged(case: Case, health: WorkloadHealthStatus, one: Remediation) -> WorkloadHealthStatus:

@@ -56,7 +56,7 @@ def _opening(case: Case, found: tuple[Finding, ...]) -> Opening:
     uid, generation = (work.uid, work.generation) if work else ("", 0)
     digest = template.digest if template else ""
     return Opening(
-        title=f"{first.type} in {case.seen.target.kind.lower()} {case.seen.target.name}",
+        title=f"{first.type} in {case.seen.target.kind.lower()} {case.seen.target.name}"[:256],
         trigger=first.trigger,
         fingerprint=f"{uid}.{first.trigger}.{digest}.{generation}",
         started_at=first.since or case.now,

@@ -143,7 +143,8 @@ class LiveReads:
         namespace = found.namespace or self._argocd_namespace
         try:
             body = msgspec.json.decode(await self._kube.get(item(version, plural, found.name, namespace=namespace)))
-        except KubeError:
+        except (KubeError, ValueError):
+            # Anybody may write the mark, also with a name that no object can have.
             body = None
         return owners.judge(found, work, body)
 

@@ -18,13 +18,16 @@ from tests.conftest import (
     make_policy,
     make_remediation,
     make_seen,
+    make_workload,
 )
 
+from stopgap.api.incident import IncidentSpec
 from stopgap.api.remediation import RemediationState
 from stopgap.core.case import Case
 from stopgap.core.decide import decide
 from stopgap.model.conditions import find
 from stopgap.model.reasons import Reason
+from stopgap.model.refs import Target
 
 
 def test_a_crash_loop_without_an_incident_opens_one_and_asks_for_the_live_reads() -> None:
@@ -198,3 +201,17 @@ def test_people_are_called_where_the_api_server_does_not_take_the_change_again_a
     escalated = find(decision.status.conditions, "Escalated")
     assert escalated is not None
     assert "could not be written" in escalated.message
+
+
+def test_a_very_long_name_still_gets_an_incident() -> None:
+    target = Target("shop", "Deployment", "a" * 242)
+    seen = make_seen(target=target, workload=make_workload(name=target.name))
+    opening = decide(make_case(incident=None, live=False, seen=seen)).opening
+    assert opening is not None
+    assert IncidentSpec(title=opening.title).title.startswith("CrashLoop in deployment aaa")
+
+
+def test_a_number_that_a_person_gave_does_not_spoil_the_count() -> None:
+    decision = decide(make_case(incident=make_incident(name="api-99999999999999999999")))
+    assert decision.health is not None
+    assert decision.health.incidents == 0

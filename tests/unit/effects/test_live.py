@@ -1,0 +1,28 @@
+"""The live reads: what odd marks of others must not break."""
+
+from tests.conftest import make_workload
+
+from stopgap.effects.connection import Connection
+from stopgap.effects.kube import Kube
+from stopgap.effects.live import LiveReads
+from stopgap.effects.records import Records
+from stopgap.effects.rights import Rights
+
+
+async def no_credentials() -> None:
+    return None
+
+
+def reads() -> LiveReads:
+    """Live reads over a connection that was never opened: they must come to an answer without asking."""
+    kube = Kube(Connection("http://127.0.0.1:1", no_credentials))
+    records = Records(lambda _: None, lambda _: None)
+    return LiveReads(kube, records, Rights(kube), own_namespace="stopgap-system", argocd_namespace="argocd")
+
+
+async def test_an_owner_whose_name_no_object_can_have_is_one_that_cannot_be_read() -> None:
+    mark = {"argocd.argoproj.io/tracking-id": "../shop:apps/Deployment:shop/api"}
+    found = await reads()._ownership(make_workload(annotations=mark))
+    assert found is not None
+    assert found.reconciles
+    assert "could not be read" in found.message
