@@ -139,12 +139,14 @@ def no_healthy_revision(situation: Situation) -> Refusal | None:
 
 def reference_missing(situation: Situation) -> Refusal | None:
     """The older template must be able to start."""
-    live = situation.case.seen.live
-    if live is None or not live.missing:
+    live, older = situation.case.seen.live, situation.older
+    # The template of the revision before was read too, for the comparison; what that one needs does not matter here.
+    missing = [one for one in live.missing if one in older.references] if live and older else []
+    if not missing:
         return None
     return Refusal(
         Reason.ReferenceMissing,
-        f"the older template needs {', '.join(live.missing[:5])}, which does not exist; restore it first",
+        f"the older template needs {', '.join(missing[:5])}, which does not exist; restore it first",
     )
 
 

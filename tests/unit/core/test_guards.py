@@ -47,6 +47,7 @@ from stopgap.model.workload import Flag, Level, Neighbour
 
 OWNER = "Argo CD application shop/api syncs this by itself; revert the change in apps/api of git.example"
 PAUSE = "stopgap.dev/pause"
+SETTINGS = Template.read(make_template("shop/api:1.9", volumes=[{"name": "settings", "configMap": {"name": "settings"}}]))
 SERVING_NONE = replace(make_seen(), revisions=(NEW, msgspec.structs.replace(OLD, wanted=0, replicas=0, ready=0, available=0)))
 
 
@@ -84,10 +85,11 @@ def work_case(**work: Any) -> Case:
     return seen_case(workload=make_workload(**work))
 
 
-def older_template(template: Template) -> Case:
+def older_template(template: Template, **live: Any) -> Case:
     """The revision to go back to has this template, and is recorded with it."""
     return replace(
-        seen_case(live={"templates": {"rs-1": template, "rs-2": BAD}}), health=make_health(known_good=(make_good(template=template),))
+        seen_case(live={"templates": {"rs-1": template, "rs-2": BAD}, **live}),
+        health=make_health(known_good=(make_good(template=template),)),
     )
 
 
@@ -523,8 +525,16 @@ ROWS = (
         guards.reference_missing,
         Reason.ReferenceMissing,
         ("needs configmap/settings", "does not exist", "restore it first"),
-        seen_case(live={"missing": ("configmap/settings",)}),
-        seen_case(live={"unreadable": ("secrets",)}),
+        older_template(SETTINGS, missing=("configmap/settings",)),
+        older_template(SETTINGS),
+    ),
+    Row(
+        "what only the template of another revision needs is not asked for",
+        guards.reference_missing,
+        Reason.ReferenceMissing,
+        ("configmap/settings",),
+        older_template(SETTINGS, missing=("configmap/settings", "configmap/of-the-one-before")),
+        older_template(SETTINGS, missing=("configmap/of-the-one-before",)),
     ),
     Row(
         "the newest revision is a one-way door",
