@@ -161,6 +161,8 @@ class IncidentStatus(ApiModel):
     mitigated_at: Time | None = None
     quiet_since: MicroTime | None = None
     """Since when every signal has been quiet; empty while one is not."""
+    unknown_since: MicroTime | None = None
+    """Since when every signal has been unknown; empty while one is not."""
     resolved_at: Time | None = None
     duplicate_of: Annotated[str, StringConstraints(max_length=253)] = ""
     """The incident of the same workload that is handled instead of this one."""

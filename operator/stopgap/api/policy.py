@@ -193,7 +193,7 @@ class Resolution(ApiModel):
     after: Duration = timedelta(minutes=15)
     """Quiet for so long after the mitigation."""
     unknown_after: Duration = timedelta(hours=24)
-    """If every signal is unknown for so long, people decide."""
+    """If every signal is unknown for so long, people are called and decide."""
 
 
 class GitOps(StrEnum):

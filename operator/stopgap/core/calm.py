@@ -23,7 +23,7 @@ def calm(case: Case, found: tuple[Finding, ...]) -> Decision:
     if by := guards.put_back(case):
         story = lifecycle.contested(story, by)
     quiet = bool(found) and all(one.state is State.QUIET for one in found) and _available(case)
-    story = _quiet(case, story, quiet=quiet)
+    story = _lost(case, _quiet(case, story, quiet=quiet), unknown=all(one.state is State.UNKNOWN for one in found))
     closed = story.says(lifecycle.RESOLVED)
     story = story.done()
     return Decision(
@@ -64,6 +64,19 @@ def _quiet(case: Case, story: Story, *, quiet: bool) -> Story:
     if story.says(lifecycle.MITIGATED) and case.now - since >= after:
         return lifecycle.resolved(story, Reason.Resolved, f"available and every signal quiet for {duration.spell(after)}")
     return story
+
+
+def _lost(case: Case, story: Story, *, unknown: bool) -> Story:
+    """Call people where nothing can be told for too long: neither quiet nor trouble would ever end such an incident."""
+    if not unknown or not lifecycle.fired(case):
+        return story.set(unknown_since=None)
+    since = story.status.unknown_since or case.now
+    story = story.set(unknown_since=since)
+    after = case.policy.spec.resolution.unknown_after if case.policy else timedelta(hours=24)
+    if case.now - since < after:
+        return story
+    message = f"every signal has been unknown for {duration.spell(after)}; look by hand, and close it with spec.resolution"
+    return lifecycle.escalated(story, Reason.SignalLost, message)
 
 
 def _healthy_for(case: Case) -> timedelta:

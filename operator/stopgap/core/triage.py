@@ -118,7 +118,7 @@ def told(case: Case, found: tuple[Finding, ...]) -> Story:
         old = story.status.suspected_change
         updates["suspected_change"] = old if old and old.images and not change.images else change
     if firing:
-        updates["quiet_since"] = None
+        updates |= {"quiet_since": None, "unknown_since": None}
     return story.set(**updates)
 
 

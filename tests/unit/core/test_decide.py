@@ -21,7 +21,7 @@ from tests.conftest import (
     make_workload,
 )
 
-from stopgap.api.incident import IncidentSpec
+from stopgap.api.incident import IncidentSpec, IncidentStatus
 from stopgap.api.remediation import RemediationState
 from stopgap.core.case import Case
 from stopgap.core.decide import decide
@@ -215,3 +215,42 @@ def test_a_number_that_a_person_gave_does_not_spoil_the_count() -> None:
     decision = decide(make_case(incident=make_incident(name="api-99999999999999999999")))
     assert decision.health is not None
     assert decision.health.incidents == 0
+
+
+def unknown(since: timedelta | None, *, policy: bool = True, **spec: Any) -> IncidentStatus:
+    """What is decided while the controller has not taken up the newest template, so that no signal can tell anything."""
+    status = {"detectedAt": NOW - timedelta(days=2), **({"unknownSince": NOW - since} if since is not None else {})}
+    seen = make_seen(workload=make_workload(generation=9))
+    resolution = {"resolution": {"unknownAfter": "2h"}}
+    case = make_case(seen=seen, incident=make_incident(status=status, **spec), policy=make_policy(**resolution) if policy else None)
+    decided = decide(case).status
+    assert decided is not None
+    return decided
+
+
+def test_since_when_every_signal_is_unknown_is_kept() -> None:
+    assert unknown(None).unknown_since == NOW
+    assert unknown(timedelta(hours=1)).unknown_since == NOW - timedelta(hours=1)
+
+
+def test_people_are_called_where_every_signal_was_unknown_for_too_long() -> None:
+    assert find(unknown(timedelta(minutes=119)).conditions, "Escalated") is None
+    called = find(unknown(timedelta(hours=2)).conditions, "Escalated")
+    assert called is not None
+    assert (called.reason, "unknown for 2h" in called.message) == (Reason.SignalLost, True)
+
+
+def test_without_a_policy_left_the_signals_are_lost_after_a_day() -> None:
+    assert find(unknown(timedelta(hours=23), policy=False).conditions, "Escalated") is None
+    assert find(unknown(timedelta(hours=24), policy=False).conditions, "Escalated") is not None
+
+
+def test_a_persons_incident_in_which_no_signal_ever_fired_has_none_to_lose() -> None:
+    assert unknown(timedelta(days=2), source={"type": "Manual"}).unknown_since is None
+
+
+def test_a_signal_that_fires_again_is_not_lost() -> None:
+    status = {"detectedAt": NOW - timedelta(days=2), "unknownSince": NOW - timedelta(days=1)}
+    decided = decide(make_case(incident=make_incident(status=status))).status
+    assert decided is not None
+    assert decided.unknown_since is None
