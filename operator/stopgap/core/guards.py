@@ -231,7 +231,13 @@ def observe_only(situation: Situation) -> Refusal | None:
     case, policy, step = situation.case, situation.policy, situation.step
     if mode(case, policy, step) is not Mode.OBSERVE:
         return None
-    return Refusal(Reason.ObserveOnly, f"policy {policy.metadata.name} is in mode Observe; set spec.mode: Automatic to let it act")
+    if policy.spec.mode is Mode.OBSERVE:
+        message = f"policy {policy.metadata.name} is in mode Observe; set spec.mode: Automatic to let it act"
+    elif step.mode is Mode.OBSERVE:
+        message = f"step {step.name} of policy {policy.metadata.name} is in mode Observe; remove its mode to let it act"
+    else:
+        message = "the RemediationConfig allows no more than mode Observe (spec.maxMode); the platform's owner can raise it"
+    return Refusal(Reason.ObserveOnly, message)
 
 
 GUARDS: tuple[Guard, ...] = (
