@@ -11,8 +11,11 @@ from stopgap.model.base import ApiModel, Percent
 from stopgap.model.duration import Duration, spell
 from stopgap.model.observation import Finding, Observation
 from stopgap.model.reasons import Reason
+from stopgap.model.text import abridged
 from stopgap.model.workload import Container, Pod, State
 
+QUOTED: Final = 300
+"""Characters of the kubelet's message that a finding quotes; runtimes repeat the image before they come to the point."""
 _WAITS: Final = {
     "ErrImagePull": Reason.ErrImagePull,
     "ImagePullBackOff": Reason.ImagePullBackOff,
@@ -62,7 +65,7 @@ class ImagePull(ApiModel):
 
 def _firing(trigger: str, revision: str, waiting: list[tuple[Pod, Container]], since: datetime) -> Finding:
     pod, container = waiting[0]
-    message = f"{pod.name} waits: {container.waiting} for {container.image} ({container.waiting_message[:200]})"
+    message = f"{pod.name} waits: {container.waiting} for {container.image} ({abridged(container.waiting_message, QUOTED)})"
     nodes = frozenset(one.node for one, _ in waiting if one.node)
     return Finding(
         trigger,

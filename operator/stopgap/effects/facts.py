@@ -5,8 +5,11 @@ from datetime import timedelta
 from typing import Final
 
 from stopgap.effects import wire
+from stopgap.model.text import abridged
 from stopgap.model.workload import Container, End, Flag, Pod, Revision, Workload
 
+MOST_WORDS: Final = 2048
+"""Characters kept of why a container waits. A back-off names a long image four times before it says what is wrong."""
 _READ_ANNOTATIONS: Final = frozenset(
     {
         "deployment.kubernetes.io/revision",
@@ -141,7 +144,7 @@ def _container(seen: wire.ContainerStatus, *, init: bool) -> Container:
         ready=seen.ready,
         restarts=seen.restart_count,
         waiting=sys.intern(waiting.reason) if waiting else "",
-        waiting_message=waiting.message[:512] if waiting else "",
+        waiting_message=abridged(waiting.message, MOST_WORDS) if waiting else "",
         waiting_since=None,
         running_since=running.started_at if running else None,
         ended=_end(seen.state.terminated),

@@ -39,6 +39,13 @@ def test_each_reason_to_wait_is_found_under_its_own_name(why: str) -> None:
     assert (finding.revision, finding.nodes) == ("rs-2", frozenset({"node-1"}))
 
 
+def test_of_a_long_message_the_end_is_quoted_for_there_it_says_why() -> None:
+    text = f'Back-off pulling image: ErrImagePull: failed to resolve reference "{"x" * 400}": unexpected status: 401 Unauthorized'
+    finding = judge(seen_with(waiting("ImagePullBackOff", text)))
+    assert finding.message.endswith("unexpected status: 401 Unauthorized)")
+    assert "(Back-off pulling image" in finding.message
+
+
 @pytest.mark.parametrize("why", ["ContainerCreating", "PodInitializing", "CrashLoopBackOff", ""])
 def test_other_reasons_to_wait_are_none_of_its_business(why: str) -> None:
     finding = judge(seen_with(waiting(why)))
