@@ -84,7 +84,8 @@ def _unschedulable(case: Case, findings: tuple[Finding, ...], changed_within: ti
 def _rolling(case: Case, findings: tuple[Finding, ...], changed_within: timedelta) -> Refusal | None:  # noqa: ARG001 - one shape for all causes
     """Every rolling update takes away what its strategy allows: fewer replicas alone are then no proof against the release."""
     work = case.seen.workload
-    if work is None or work.rolled_out or any(one.state is State.FIRING and one.type is not Reason.Unavailable for one in findings):
+    fired = {one.type for one in findings if one.state is State.FIRING}
+    if work is None or work.rolled_out or fired != {Reason.Unavailable}:
         return None
     progress = work.progressing
     if work.available_replicas < max(work.least_available, 1) or progress is None or progress.holds is not True:

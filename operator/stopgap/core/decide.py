@@ -8,7 +8,7 @@ from stopgap.core import lifecycle, memory
 from stopgap.core.calm import calm
 from stopgap.core.case import Case, Decision
 from stopgap.core.following import ended, verify
-from stopgap.core.triage import IDLE_LOOK, close, firing, told
+from stopgap.core.triage import IDLE_LOOK, close, firing, reported, told
 from stopgap.model.observation import Finding, Refusal
 from stopgap.model.reasons import Reason
 from stopgap.model.workload import State
@@ -39,7 +39,7 @@ def _about_a_workload(case: Case) -> Decision:
         return Decision(findings=found, resume=case.active)
     if case.active is not None:
         return verify(case, case.active, found)
-    return firing(case, found) if any(one.state is State.FIRING for one in found) else calm(case, found)
+    return firing(case, found) if any(one.state is State.FIRING for one in found) or reported(case) else calm(case, found)
 
 
 def _record_only(case: Case) -> Decision:

@@ -3,10 +3,12 @@
 from dataclasses import replace
 from datetime import timedelta
 
+from stopgap.api.policy import Source
 from stopgap.core import attribution, choosing, guards, lifecycle, severity
 from stopgap.core.case import Case, Decision, Opening, soonest
 from stopgap.core.lifecycle import Story
 from stopgap.core.memory import remembered
+from stopgap.model.conditions import holds
 from stopgap.model.observation import Finding
 from stopgap.model.reasons import Reason
 from stopgap.model.refs import PolicyUidRef
@@ -14,6 +16,20 @@ from stopgap.model.workload import State
 
 IDLE_LOOK = timedelta(seconds=30)
 """How often an open incident is looked at without any event."""
+
+
+def reported(case: Case) -> bool:
+    """Whether a person says that something is wrong which no signal has shown, and nothing was done about it yet.
+
+    That is decided like a signal. Afterwards, and as soon as a signal has fired, the signals say whether it is over.
+    """
+    incident, status = case.incident, case.status
+    if incident is None or case.policy is None or incident.spec.source.type is not Source.MANUAL or status.findings:
+        return False
+    if all(Source.MANUAL not in step.when.sources for step in case.policy.spec.steps):
+        return False
+    done = any(one.status and one.status.executed_at for one in case.of_incident())
+    return not done and not holds(status.conditions, lifecycle.ESCALATED)
 
 
 def firing(case: Case, found: tuple[Finding, ...]) -> Decision:
@@ -66,8 +82,7 @@ def _opening(case: Case, found: tuple[Finding, ...]) -> Opening:
 def _triaged(case: Case, found: tuple[Finding, ...], choice: choosing.Choice, *, allowed: bool) -> Story:
     story = told(case, found)
     story = lifecycle.bleeding(story)
-    loudest = next(one for one in found if one.state is State.FIRING)
-    story = lifecycle.triaged(story, loudest.type, loudest.message)
+    story = _first_concluded(case, story, found)
     if story.says(lifecycle.ESCALATED):
         return story.done()
     story = _unwritten(case, story)
@@ -79,6 +94,16 @@ def _triaged(case: Case, found: tuple[Finding, ...], choice: choosing.Choice, *,
     if spent := next((one for one in choice.refused if one.reason is Reason.AttemptsExhausted), None):
         story = lifecycle.escalated(story, Reason.AttemptsExhausted, spent.message)
     return story.done()
+
+
+def _first_concluded(case: Case, story: Story, found: tuple[Finding, ...]) -> Story:
+    loudest = next((one for one in found if one.state is State.FIRING), None)
+    if loudest is not None:
+        return lifecycle.triaged(story, loudest.type, loudest.message)
+    if story.says(lifecycle.TRIAGED):
+        return story
+    title = case.incident.spec.title if case.incident else ""
+    return story.observe(lifecycle.TRIAGED, True, Reason.Triaged, f"a person reports: {title}; no signal fires")
 
 
 def _unwritten(case: Case, story: Story) -> Story:

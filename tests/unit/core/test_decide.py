@@ -15,6 +15,7 @@ from tests.conftest import (
     make_exits,
     make_health,
     make_incident,
+    make_live,
     make_policy,
     make_remediation,
     make_seen,
@@ -58,6 +59,40 @@ def test_in_observe_mode_the_same_case_says_what_would_be_done_and_intends_nothi
     allowed = find(decision.status.conditions, "ActionAllowed")
     assert allowed is not None
     assert allowed.reason == Reason.ObserveOnly
+
+
+def reported_by_a_person(*sources: str) -> Case:
+    """A person's incident, while no signal fires."""
+    undo = {"name": "undo", "when": {"changedWithin": "30m", "sources": sources}, "rollback": {}}
+    incident = make_incident(title="checkout is slow", source={"type": "Manual"})
+    return make_case(incident=incident, policy=make_policy(steps=[undo]), seen=make_seen(pods=(), exits=(), live=make_live()))
+
+
+def test_what_a_person_reports_is_decided_although_no_signal_fires() -> None:
+    decision = decide(reported_by_a_person("Workload", "Manual"))
+    assert decision.intent is not None
+    assert decision.intent.spec.plan.to_digest == GOOD.digest
+    assert decision.status is not None
+    triaged = find(decision.status.conditions, "Triaged")
+    assert triaged is not None
+    assert triaged.message == "a person reports: checkout is slow; no signal fires"
+
+
+def test_what_a_person_reports_is_refused_by_name_where_no_step_is_meant_for_people_s_incidents() -> None:
+    decision = decide(reported_by_a_person("Workload"))
+    assert decision.intent is None
+    assert decision.status is not None
+    allowed = find(decision.status.conditions, "ActionAllowed")
+    assert allowed is not None
+    assert allowed.reason == Reason.NoStepApplies
+    assert "no signal of policy web fires, and no step of it is meant for what a person reports" in allowed.message
+
+
+def test_what_a_person_reported_is_acted_on_once() -> None:
+    reported = reported_by_a_person("Manual")
+    decision = decide(replace(reported, remediations=(make_remediation(status=executed(state="Inconclusive")),)))
+    assert decision.intent is None
+    assert decision.refusals == ()
 
 
 def test_the_same_case_gives_the_same_decision(case: Case) -> None:
