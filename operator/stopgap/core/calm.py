@@ -42,7 +42,8 @@ def _undecided(case: Case, story: Story) -> Story:
         return lifecycle.decision(story, "", "", (choosing.no_step(case),), allowed=False)
     if story.status.decision is not None or story.says(lifecycle.MITIGATED) or case.acts():
         return story
-    text = f"no signal of policy {case.policy.metadata.name} fires, and no step of it is meant for what a person reports (when.sources: [Manual])"
+    name = case.policy.metadata.name
+    text = f"no signal of policy {name} fires, and no step of it is meant for what a person reports (when.sources: [Manual])"
     return lifecycle.decision(story, "", "", (Refusal(Reason.NoStepApplies, text),), allowed=False)
 
 
