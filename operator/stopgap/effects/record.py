@@ -23,6 +23,8 @@ from stopgap.model.workload import Workload
 PERMISSIONS: Final = (Permission("events.k8s.io", ("events",), ("create",), "tell people in kubectl describe what was done"),)
 INCIDENT_LABEL: Final = "stopgap.dev/incident"
 MOST_NUMBERS: Final = 50
+LONGEST_NOTE: Final = 1024
+"""Bytes, not characters, that the API server takes as the note of an Event."""
 
 KindT = TypeVar("KindT", bound=Kind)
 
@@ -58,14 +60,14 @@ class Recorder:
 
     async def _highest_number(self, work: Workload) -> int:
         listed = msgspec.json.decode(await self._kube.get(collection(API_VERSION, Incident.plural, work.namespace)))["items"]
-        tails = [one["metadata"]["name"].removeprefix(f"{work.name[:240]}-") for one in listed]
+        tails = [one["metadata"]["name"].removeprefix(f"{beginning(work.name, 240)}-") for one in listed]
         return max((int(tail) for tail in tails if tail.isdigit()), default=0)
 
     async def intend(self, work: Workload, spec: RemediationSpec) -> tuple[Remediation, bool]:
         """Record the intent. Returns it, and whether it is new: one that was there may have been carried out already."""
         labels = {INCIDENT_LABEL: spec.incident_ref.uid, TARGET_UID_LABEL: work.uid}
         for sequence in range(1, MOST_NUMBERS):
-            name = f"{work.name[:200]}-{work.uid[:8]}-g{spec.generation}-{sequence}"
+            name = f"{beginning(work.name, 200)}-{work.uid[:8]}-g{spec.generation}-{sequence}"
             try:
                 return await self._create(Remediation, work.namespace, name, spec, labels), True
             except Conflict:
@@ -107,7 +109,7 @@ class Recorder:
         """Post one Event. Its name is made of what it says, so that saying it twice posts it once."""
         reference = _reference(regarding)
         said = f"{reference['uid']}.{notice.reason}.{notice.message}"
-        name = f"{reference['name'][:200]}.{hashlib.blake2b(said.encode(), digest_size=8).hexdigest()}"
+        name = f"{beginning(reference['name'], 200)}.{hashlib.blake2b(said.encode(), digest_size=8).hexdigest()}"
         body = {
             "apiVersion": "events.k8s.io/v1",
             "kind": "Event",
@@ -118,7 +120,7 @@ class Recorder:
             "action": str(notice.reason),
             "reason": str(notice.reason),
             "regarding": reference,
-            "note": notice.message[:1000],
+            "note": _within(notice.message, LONGEST_NOTE),
             "type": "Warning" if notice.warning else "Normal",
         }
         try:
@@ -128,7 +130,7 @@ class Recorder:
 
     async def _make_health(self, work: Workload) -> WorkloadHealth:
         spec = WorkloadHealthSpec(target_ref=TargetUidRef(name=work.name, uid=work.uid))
-        name = f"{work.name[:230]}-{work.uid[:8]}"
+        name = f"{beginning(work.name, 230)}-{work.uid[:8]}"
         owner = {"apiVersion": "apps/v1", "kind": work.kind, "name": work.name, "uid": work.uid}
         try:
             return await self._create(WorkloadHealth, work.namespace, name, spec, {TARGET_UID_LABEL: work.uid}, owners=[owner])
@@ -193,7 +195,17 @@ def _filled(value: Any) -> Any:
 
 def numbered(workload: str, number: int) -> str:
     """Return the name of a workload's n-th incident."""
-    return f"{workload[:240]}-{number}"
+    return f"{beginning(workload, 240)}-{number}"
+
+
+def beginning(name: str, longest: int) -> str:
+    """Return as much of a name as fits, so that what is added to it still makes a name: `a.-1` is none."""
+    return name[:longest].rstrip("-.")
+
+
+def _within(text: str, most: int) -> str:
+    """Cut a text to so many bytes of UTF-8, between two characters."""
+    return text.encode()[:most].decode(errors="ignore")
 
 
 def is_closed(incident: Incident) -> bool:
