@@ -33,6 +33,18 @@ class _Endless:
             pause = min(pause * 2, 5.0)
 
 
+class Retried(logging.Filter):
+    """Kopf calls a request an error that it is about to repeat; an API server that is away for a moment is none."""
+
+    LOGGERS: Final = ("kopf._cogs.clients.watching", "kopf._core.reactor.observation")
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Turn it into a warning."""
+        if record.levelno == logging.ERROR and "; will retry: " in record.getMessage():
+            record.levelno, record.levelname = logging.WARNING, "WARNING"
+        return True
+
+
 def runtime_of(memo: kopf.Memo) -> Runtime:
     """Return the runtime of this process."""
     runtime: Runtime = memo["runtime"]
@@ -78,6 +90,8 @@ def _configure(settings: kopf.OperatorSettings) -> None:
     settings.peering.standalone = True
     # One line for each event of each object says nothing.
     logging.getLogger("kopf.objects").setLevel(logging.WARNING)
+    for name in Retried.LOGGERS:
+        logging.getLogger(name).addFilter(Retried())
 
 
 def _ended(task: asyncio.Task[None]) -> None:
