@@ -34,6 +34,8 @@ class Case:
     """The policy that decides; None when none matches or the one that does is not Ready."""
     config: ConfigSpec | None = field(default_factory=ConfigSpec)
     """None: it exists and cannot be understood, or was not read for too long. Then everything is paused."""
+    config_trouble: str = ""
+    """Why it cannot be understood."""
     config_paused: str = ""
     """The pause annotation on the config object."""
     incident: Incident | None = None

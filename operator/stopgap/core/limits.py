@@ -29,7 +29,8 @@ def stopped(case: Case, policy: RemediationPolicy) -> Refusal | None:
 def _pauses(case: Case, policy: RemediationPolicy) -> Iterator[Refusal]:
     seen = case.seen
     if case.config is None or (seen.live and not seen.live.config_readable):
-        yield Refusal(Reason.Paused, "the RemediationConfig cannot be read or understood, so nothing acts; repair or delete it")
+        why = f" ({case.config_trouble[:300]})" if case.config_trouble else ""
+        yield Refusal(Reason.Paused, f"the RemediationConfig cannot be read or understood{why}, so nothing acts; repair or delete it")
     else:
         yield from _requested(case.config.pause_requests, "the RemediationConfig", case.now)
     yield from _requested(policy.spec.pause_requests, f"policy {policy.metadata.name}", case.now)

@@ -2,6 +2,9 @@
 
 from collections.abc import Iterable
 from datetime import timedelta
+from typing import Final
+
+from pydantic import ValidationError
 
 from stopgap.api.policy import RemediationPolicy
 from stopgap.model.observation import Refusal
@@ -10,6 +13,7 @@ from stopgap.model.refs import PolicyRef, Target
 
 LONGEST_WINDOW = timedelta(days=7)
 """Actions are counted for so long; a longer window of a budget could not be kept."""
+_UNKNOWN_WORD: Final = frozenset({"enum", "literal_error"})
 
 
 def matches(policy: RemediationPolicy, target: Target, labels: dict[str, str]) -> bool:
@@ -49,6 +53,17 @@ def fault(policy: RemediationPolicy) -> Refusal | None:
         if unknown := set(step.when.triggers) - triggers:
             return Refusal(Reason.InvalidPolicy, f"step {step.name} names triggers that do not exist: {', '.join(sorted(unknown))}")
     return _times(policy) or _window(policy)
+
+
+def misfit(error: ValidationError) -> Refusal:
+    """Say why an object that the API server took does not fit the model: a word of a newer version, or what no schema can check."""
+    found = error.errors(include_url=False)
+    newer = next((one for one in found if one["type"] in _UNKNOWN_WORD), None)
+    one = newer or found[0]
+    where = ".".join(map(str, one["loc"]))
+    if newer:
+        return Refusal(Reason.NewerThanOperator, f"{where}: this version of Stopgap does not know {str(one['input'])[:63]!r}")
+    return Refusal(Reason.InvalidPolicy, f"{where}: {one['msg'].removeprefix('Value error, ')}")
 
 
 def _window(policy: RemediationPolicy) -> Refusal | None:

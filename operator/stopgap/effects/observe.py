@@ -44,6 +44,7 @@ class Observer:
             seen=seen,
             policy=matching.deciding(self._records.policies(target.namespace), target, work.labels, named=named) if work else None,
             config=None if self._records.config_trouble else (config.spec if config else ConfigSpec()),
+            config_trouble=self._records.config_trouble,
             config_paused=limits.pause_mark(config.metadata.annotations) if config else "",
             incident=main,
             others=tuple(one for one in incidents if one is not main),

@@ -14,6 +14,7 @@ from stopgap.effects.index import Index
 from stopgap.effects.record import Recorder
 from stopgap.effects.records import Records
 from stopgap.model.conditions import Truth, condition, put
+from stopgap.model.observation import Refusal
 from stopgap.model.reasons import Reason
 
 BETWEEN_COUNTS: Final = timedelta(minutes=1)
@@ -67,7 +68,7 @@ class PolicyKeeper:
                 yield policy, status
         for why, body in self._records.unreadable_policies.values():
             stored = body.get("status", {}).get("conditions") or ()
-            if not any(one.get("message") == why[:1024] for one in stored):
+            if not any(one.get("message") == why.message[:1024] for one in stored):
                 yield body, _unreadable(why, now, body["metadata"].get("generation", 0))
 
 
@@ -99,6 +100,6 @@ def _paused(policy: RemediationPolicy, now: datetime) -> str:
     return pause_mark(policy.metadata.annotations)
 
 
-def _unreadable(why: str, now: datetime, generation: int) -> PolicyStatus:
-    ready = condition("Ready", Truth.FALSE, Reason.InvalidPolicy, why, now)
+def _unreadable(why: Refusal, now: datetime, generation: int) -> PolicyStatus:
+    ready = condition("Ready", Truth.FALSE, why.reason, why.message, now)
     return PolicyStatus(observed_generation=generation, conditions=(ready,))

@@ -11,8 +11,10 @@ from pydantic import ValidationError
 
 from stopgap.api import Incident, Remediation, RemediationConfig, RemediationPolicy, WorkloadHealth
 from stopgap.api.incident import CLOSED_LABEL
+from stopgap.core import matching
 from stopgap.core.case import Spent
 from stopgap.model.base import Kind, Permission
+from stopgap.model.observation import Refusal
 from stopgap.model.refs import Target
 
 PERMISSIONS: Final = (
@@ -32,6 +34,7 @@ OWN_NAMESPACE_PERMISSIONS: Final = (
 )
 
 _Key = tuple[str, str]
+_Misfit = tuple[Refusal, dict[str, Any]]
 log = logging.getLogger(__name__)
 
 
@@ -45,7 +48,7 @@ class Records:
         self._incidents: dict[_Key, Incident] = {}
         self._by_target: dict[Target, dict[str, Incident]] = defaultdict(dict)
         self._policies: dict[str, dict[str, RemediationPolicy]] = defaultdict(dict)
-        self.unreadable_policies: dict[_Key, tuple[str, dict[str, Any]]] = {}
+        self.unreadable_policies: dict[_Key, _Misfit] = {}
         """Policies that do not fit the model: why, and the object."""
         self._remediations: dict[str, dict[str, Remediation]] = defaultdict(dict)
         # As JSON, and as models only when asked for: there is one for each workload, and few are looked at.
@@ -169,9 +172,8 @@ class Records:
         try:
             policy = RemediationPolicy.model_validate(body)
         except ValidationError as error:
-            first = error.errors()[0]
             self._policies[key[0]].pop(key[1], None)
-            self.unreadable_policies[key] = (f"{'.'.join(map(str, first['loc']))}: {first['msg']}", body)
+            self.unreadable_policies[key] = (matching.misfit(error), body)
             self._policies_changed(key[0])
             return
         self.unreadable_policies.pop(key, None)
@@ -183,7 +185,7 @@ class Records:
         try:
             self._set_config(RemediationConfig.model_validate(body), "")
         except ValidationError as error:
-            self._set_config(None, str(error.errors()[0]["msg"]))
+            self._set_config(None, matching.misfit(error).message)
 
     def _set_config(self, config: RemediationConfig | None, trouble: str) -> None:
         """Keep it, and tell only of a difference: it is read again before every act, and that must wake nobody."""

@@ -184,8 +184,8 @@ ROWS = (
         "a config that cannot be understood pauses everything",
         guards.paused,
         Reason.Paused,
-        ("RemediationConfig cannot be read", "repair or delete it"),
-        make_case(config=None),
+        ("RemediationConfig cannot be read or understood (spec.maxMode: ", "repair or delete it"),
+        make_case(config=None, config_trouble="spec.maxMode: this version of Stopgap does not know 'Approve'"),
         HARMLESS,
     ),
     Row(

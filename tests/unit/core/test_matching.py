@@ -3,10 +3,11 @@
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 from tests.conftest import TARGET, make_policy
 
 from stopgap.api import RemediationPolicy
-from stopgap.core.matching import deciding, fault, matches
+from stopgap.core.matching import deciding, fault, matches, misfit
 from stopgap.model.reasons import Reason
 from stopgap.model.refs import PolicyRef, Target
 
@@ -124,3 +125,38 @@ def test_a_policy_that_cannot_work_says_why(spec: dict[str, Any], reason: Reason
 )
 def test_a_policy_that_can_work_has_no_fault(spec: dict[str, Any]) -> None:
     assert fault(make_policy(**spec)) is None
+
+
+@pytest.mark.parametrize(
+    ("spec", "reason", "message"),
+    [
+        pytest.param(
+            {"mode": "Approve"}, Reason.NewerThanOperator, "spec.mode: this version of Stopgap does not know 'Approve'", id="a mode"
+        ),
+        pytest.param(
+            {"targets": {"kinds": ["StatefulSet"], "names": ["api"]}},
+            Reason.NewerThanOperator,
+            "spec.targets.kinds.0: this version of Stopgap does not know 'StatefulSet'",
+            id="a kind of workload",
+        ),
+        pytest.param(
+            {"resolution": {"after": "9999h"}, "gitOps": "SuspendOwner"},
+            Reason.NewerThanOperator,
+            "spec.gitOps: this version of Stopgap does not know 'SuspendOwner'",
+            id="a new word beside another fault, which the new version may not call one",
+        ),
+        pytest.param(
+            {"resolution": {"after": "9999h"}},
+            Reason.InvalidPolicy,
+            "spec.resolution.after: '9999h' is out of bounds; at most 366 days (8784h) make sense here",
+            id="a duration out of bounds",
+        ),
+    ],
+)
+def test_a_policy_that_does_not_fit_the_model_says_where_and_whether_it_is_newer(
+    spec: dict[str, Any], reason: Reason, message: str
+) -> None:
+    with pytest.raises(ValidationError) as error:
+        make_policy(**spec)
+    refusal = misfit(error.value)
+    assert (refusal.reason, refusal.message) == (reason, message)
