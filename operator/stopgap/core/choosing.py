@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from typing import Final
 
 from stopgap.actions import Rollback
 from stopgap.api.incident import IncidentFinding
@@ -18,6 +19,11 @@ from stopgap.model.workload import Revision, State
 
 ACT_WITHIN = timedelta(minutes=1)
 """An intent that was not carried out by then never is: what it was decided on is too old."""
+
+_NO_POLICY: Final = (
+    "no policy matches this workload, or the one that does is not Ready; "
+    "nothing watches over it until one does, so close this incident by hand (spec.resolution) when it is over"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +54,7 @@ def choose(case: Case, found: tuple[Finding, ...]) -> Choice:
 def no_step(case: Case) -> Refusal:
     """Say why there is nothing that could be done."""
     named = case.incident.spec.policy_ref if case.incident else None
-    text = "no policy matches this workload, or the one that does is not Ready"
+    text = _NO_POLICY
     if case.policy is not None:
         text = "no step of the policy is meant for this"
     elif named is not None:

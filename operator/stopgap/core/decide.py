@@ -76,7 +76,9 @@ def _gone(case: Case) -> Decision:
         refusal = Refusal(Reason.TargetGone, f"{why}; check the name in spec.targetRef")
         story = lifecycle.decision(told(case, ()), "", "", (refusal,), allowed=False).done()
         return Decision(status=story.status, notices=story.notices)
-    decision = close(case, lifecycle.resolved(lifecycle.begin(case), Reason.TargetGone, f"{why} any more"), ())
+    there = case.seen.workload is not None and not case.seen.workload.deleting
+    why = f"{case.seen.target} was deleted, and another of the same name is there" if there else f"{why} any more"
+    decision = close(case, lifecycle.resolved(lifecycle.begin(case), Reason.TargetGone, why), ())
     if case.active is None:
         return decision
     state = RemediationState.SUPERSEDED if case.active.state is RemediationState.PENDING else RemediationState.INCONCLUSIVE

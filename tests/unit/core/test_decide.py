@@ -29,6 +29,7 @@ from stopgap.core.decide import decide
 from stopgap.model.conditions import find
 from stopgap.model.reasons import Reason
 from stopgap.model.refs import Target
+from stopgap.model.workload import Workload
 
 
 def test_a_crash_loop_without_an_incident_opens_one_and_asks_for_the_live_reads() -> None:
@@ -289,3 +290,41 @@ def test_a_signal_that_fires_again_is_not_lost() -> None:
     decided = decide(make_case(incident=make_incident(status=status))).status
     assert decided is not None
     assert decided.unknown_since is None
+
+
+def test_an_incident_that_no_policy_decides_about_says_so_once_and_never_claims_what_an_earlier_policy_meant() -> None:
+    refused = decide(make_case(policy=make_policy(mode="Observe"))).status
+    assert refused is not None
+    orphaned = make_case(policy=None, incident=make_incident().model_copy(update={"status": refused}))
+    status = decide(orphaned).status
+    assert status is not None
+    assert status.decision is not None
+    assert (status.decision.step, status.decision.message) == ("", "")
+    allowed = find(status.conditions, "ActionAllowed")
+    assert allowed is not None
+    assert allowed.reason == Reason.NoStepApplies
+    assert "no policy matches this workload" in allowed.message
+    assert "close this incident by hand (spec.resolution)" in allowed.message
+    again = decide(replace(orphaned, incident=make_incident().model_copy(update={"status": status})))
+    assert again.status == status
+    assert again.notices == ()
+
+
+@pytest.mark.parametrize(
+    ("workload", "message"),
+    [
+        pytest.param(None, "deployment/api in shop does not exist any more", id="gone"),
+        pytest.param(make_workload(deleting=True), "deployment/api in shop does not exist any more", id="going"),
+        pytest.param(
+            make_workload(uid="another"), "deployment/api in shop was deleted, and another of the same name is there", id="replaced"
+        ),
+    ],
+)
+def test_an_incident_of_a_workload_that_is_gone_is_over(workload: Workload | None, message: str) -> None:
+    incident = make_incident(status={"targetUid": "d-uid", "detectedAt": NOW.isoformat()})
+    decision = decide(make_case(incident=incident, seen=make_seen(workload=workload)))
+    assert decision.closed
+    assert decision.status is not None
+    resolved = find(decision.status.conditions, "Resolved")
+    assert resolved is not None
+    assert (resolved.reason, resolved.message) == (Reason.TargetGone, message)
