@@ -45,7 +45,8 @@ def _run(arguments: argparse.Namespace) -> int:
 
     from stopgap import handlers  # noqa: F401, PLC0415 - importing registers them
     from stopgap.effects.connection import NoConnection  # noqa: PLC0415
-    from stopgap.settings import Settings  # noqa: PLC0415
+    from stopgap.effects.servers import CannotListen  # noqa: PLC0415
+    from stopgap.settings import Settings, Unusable  # noqa: PLC0415
 
     given = {
         "namespaces": tuple(arguments.namespace) or None,
@@ -54,28 +55,39 @@ def _run(arguments: argparse.Namespace) -> int:
         "metrics_port": arguments.metrics_port,
         "lease": False if arguments.no_lease else None,
     }
-    settings = replace(Settings(), **{key: value for key, value in given.items() if value is not None})
+    try:
+        settings = replace(Settings(), **{key: value for key, value in given.items() if value is not None})
+    except Unusable as error:
+        return _complain(error)
     kopf.configure(verbose=arguments.verbose, log_format=kopf.LogFormat.JSON if not sys.stderr.isatty() else kopf.LogFormat.FULL)
     logging.getLogger("stopgap").setLevel(logging.DEBUG if arguments.verbose else logging.INFO)
     gc.freeze()
     try:
         asyncio.run(_operate(settings))
-    except NoConnection as error:
-        print(f"stopgap: {error}", file=sys.stderr)  # noqa: T201 - a traceback would hide the one sentence that helps
-        return 1
+    except (NoConnection, CannotListen) as error:
+        return _complain(error)
     return 0
+
+
+def _complain(error: Exception) -> int:
+    # A traceback would hide the one sentence that helps.
+    print(f"stopgap: {error}", file=sys.stderr)  # noqa: T201 - a command that speaks to a person
+    return 1
 
 
 async def _operate(settings: "Settings") -> None:
     import kopf  # noqa: PLC0415 - see above
 
     from stopgap.effects.connection import connect  # noqa: PLC0415 - see above
+    from stopgap.handlers.process import ended_by  # noqa: PLC0415 - see above
 
-    memo = kopf.Memo(settings=settings, connection=await connect())
+    memo = kopf.Memo(settings=settings, connection=await connect(), reports=True)
     if settings.namespaces:
         await kopf.operator(memo=memo, namespaces=list(settings.namespaces))
     else:
         await kopf.operator(memo=memo, clusterwide=True)
+    if (error := ended_by(memo)) is not None:
+        raise error
 
 
 def _generate(arguments: argparse.Namespace) -> int:

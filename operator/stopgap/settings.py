@@ -1,10 +1,25 @@
 """What an installation may set, from flags or the environment. Everything about incidents is set in objects instead."""
 
 import os
+import re
 import socket
 from dataclasses import dataclass, field
 
 DEFAULT_NAMESPACE = "stopgap-system"
+
+LAST_PORT = 65535
+_NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+
+
+class Unusable(ValueError):  # noqa: N818 - read as what it says
+    """A setting that cannot be meant: says which, and what is expected."""
+
+
+def _port(variable: str, default: int) -> int:
+    text = os.environ.get(variable, str(default))
+    if not text.isdecimal():
+        raise Unusable(f"{variable} is {text!r}; a port is a number from 0 (none) to {LAST_PORT}")
+    return int(text)
 
 
 def _namespaces() -> tuple[str, ...]:
@@ -27,7 +42,16 @@ class Settings:
     """Holder identity in the Lease."""
     lease: bool = field(default_factory=lambda: os.environ.get("STOPGAP_LEASE", "on") != "off")
     """Off: this copy acts without asking. Safety does not rest on the Lease, but two copies then do everything twice but the action."""
-    health_port: int = field(default_factory=lambda: int(os.environ.get("STOPGAP_HEALTH_PORT", "8080")))
-    metrics_port: int = field(default_factory=lambda: int(os.environ.get("STOPGAP_METRICS_PORT", "9090")))
+    health_port: int = field(default_factory=lambda: _port("STOPGAP_HEALTH_PORT", 8080))
+    metrics_port: int = field(default_factory=lambda: _port("STOPGAP_METRICS_PORT", 9090))
     host: str = field(default_factory=lambda: os.environ.get("STOPGAP_HOST", "0.0.0.0"))  # noqa: S104 - probes come from the node
     argocd_namespace: str = field(default_factory=lambda: os.environ.get("STOPGAP_ARGOCD_NAMESPACE", "argocd"))
+
+    def __post_init__(self) -> None:
+        """Refuse what could only fail later, and less clearly."""
+        for port in (self.health_port, self.metrics_port):
+            if not 0 <= port <= LAST_PORT:
+                raise Unusable(f"{port} is no port; a port is a number from 0 (none) to {LAST_PORT}")
+        for namespace in (*self.namespaces, self.own_namespace):
+            if not _NAMESPACE.fullmatch(namespace):
+                raise Unusable(f"{namespace!r} cannot be the name of a namespace")

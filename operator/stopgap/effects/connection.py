@@ -67,7 +67,7 @@ async def connect(kubeconfig: str | None = None, context: str | None = None) -> 
         return _in_cluster()
     where = chosen or DEFAULT_KUBECONFIG
     if not _is_there(where):
-        raise NoConnection("there is no such kubeconfig", where, "Set KUBECONFIG or --kubeconfig to a file, or run Stopgap in a pod.")
+        raise NoConnection("there is no such kubeconfig", where, "Set KUBECONFIG to a file, or run Stopgap in a pod.")
     return await _by_kubeconfig(where, context)
 
 
@@ -112,7 +112,9 @@ async def _by_kubeconfig(where: str, context: str | None) -> Connection:
         raise NoConnection("its credentials plugin did not end", where, "Run the plugin by hand.") from error
     except Exception as error:
         # It raises whatever a malformed file makes it trip over: TypeError for a context without a user, KeyError, …
-        why = "the context names no user that exists" if isinstance(error, TypeError) else str(error) or repr(error)
+        nothing = "it is no kubeconfig, or its context names no user that exists"
+        # The words about malformed YAML run over several lines, and it is one sentence that is logged and printed.
+        why = nothing if isinstance(error, TypeError) else " ".join((str(error) or repr(error)).split())
         raise NoConnection(f"the kubeconfig cannot be used: {why}", where, "Try `kubectl config view`.") from error
     user: dict[str, Any] = loader._user.value if loader._user else {}  # noqa: SLF001 - nothing public says which user was chosen.
     _refuse_what_fails_silently(found, user, where)

@@ -7,6 +7,15 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry, generate_latest
 
 
+class CannotListen(Exception):  # noqa: N818 - read as what it says
+    """A port cannot be had: says which, why, and what to do about it."""
+
+    def __init__(self, host: str, port: int, what: str, error: OSError) -> None:
+        why = error.strerror or str(error)
+        to_do = f"Choose another with --{what}-port or STOPGAP_{what.upper()}_PORT; 0 is none."
+        super().__init__(f"cannot listen on {host}:{port} for {what}: {why}. {to_do}")
+
+
 class Ports(Protocol):
     """Where to listen."""
 
@@ -39,8 +48,12 @@ class Servers:
         health.router.add_get("/healthz", self._healthz)
         health.router.add_get("/readyz", self._readyz)
         metrics.router.add_get("/metrics", self._metrics)
-        await self._listen(health, self._ports.health_port)
-        await self._listen(metrics, self._ports.metrics_port)
+        try:
+            await self._listen(health, self._ports.health_port, "health")
+            await self._listen(metrics, self._ports.metrics_port, "metrics")
+        except CannotListen:
+            await self.__aexit__()
+            raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -48,13 +61,16 @@ class Servers:
         for runner in self._runners:
             await runner.cleanup()
 
-    async def _listen(self, app: web.Application, port: int) -> None:
+    async def _listen(self, app: web.Application, port: int, what: str) -> None:
         if not port:
             return
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()
         self._runners.append(runner)
-        await web.TCPSite(runner, self._ports.host, port).start()
+        try:
+            await web.TCPSite(runner, self._ports.host, port).start()
+        except OSError as error:
+            raise CannotListen(self._ports.host, port, what, error) from error
 
     async def _healthz(self, _: web.Request) -> web.Response:
         return web.Response(text="ok\n")

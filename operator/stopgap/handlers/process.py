@@ -13,6 +13,7 @@ import kopf
 from stopgap.api import Incident
 from stopgap.api.incident import CLOSED_LABEL
 from stopgap.effects.connection import Connection, connect
+from stopgap.effects.servers import CannotListen
 from stopgap.model.base import GROUP
 from stopgap.runtime import Runtime
 from stopgap.settings import Settings
@@ -96,18 +97,25 @@ def _configure(settings: kopf.OperatorSettings) -> None:
 
 def _ended(task: asyncio.Task[None]) -> None:
     """A runtime that ended by itself must not leave a process that looks alive."""
-    if not task.cancelled() and task.exception() is not None:
-        log.critical("the runtime ended; the process ends with it", exc_info=task.exception())
+    if not task.cancelled() and (error := task.exception()) is not None:
+        known = isinstance(error, CannotListen)
+        log.critical("the runtime ended; the process ends with it", extra={"error": str(error)}, exc_info=None if known else error)
         os.kill(os.getpid(), signal.SIGTERM)
 
 
 @kopf.on.cleanup(id="cleanup", errors=kopf.ErrorsMode.PERMANENT)
 async def cleanup(memo: kopf.Memo, **_: Any) -> None:
-    """Stop the runtime; the Lease is released. What ended the runtime before ends the process with an error."""
+    """Stop the runtime; the Lease is released. What ended the runtime ends the process with an error (`stopgap run` sees to it itself)."""
     task: asyncio.Task[None] | None = memo.get("task")
     if task is None:
         return
     task.cancel()
     await asyncio.wait({task}, timeout=STOP_WITHIN)
-    if task.done() and not task.cancelled() and (error := task.exception()) is not None:
+    if not memo.get("reports") and (error := ended_by(memo)) is not None:
         raise error
+
+
+def ended_by(memo: kopf.Memo) -> BaseException | None:
+    """Return what ended the runtime, if it ended by itself."""
+    task: asyncio.Task[None] | None = memo.get("task")
+    return task.exception() if task is not None and task.done() and not task.cancelled() else None

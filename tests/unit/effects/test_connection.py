@@ -161,7 +161,7 @@ async def test_an_unusable_kubeconfig_is_refused_with_what_and_where_and_what_to
     (tmp_path / "bad.pem").write_text("no certificate")
     cases = {
         "there is no such kubeconfig": str(tmp_path / "nowhere"),
-        "the kubeconfig cannot be used: the context names no user that exists": kubeconfig(tmp_path / "1", None),
+        "the kubeconfig cannot be used: it is no kubeconfig, or its context names no user that exists": kubeconfig(tmp_path / "1", None),
         "its user has no credentials": kubeconfig(tmp_path / "2", {"x": "y"}),
         "the kubeconfig cannot be used": str(tmp_path / "broken"),
         "the kubeconfig cannot be used: ": str(tmp_path / "list"),
