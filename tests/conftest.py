@@ -150,7 +150,8 @@ def make_exits(count: int = 3, *, pod: str = "p1", owner: str = "rs-2", **change
 
 def make_live(**changes: Any) -> Live:
     """What live reads of a harmless case say."""
-    fields: dict[str, Any] = {"templates": {"rs-1": GOOD, "rs-2": BAD}, "namespace_annotations": {}}
+    asked = frozenset(f"rs-{number}" for number in range(10))
+    fields: dict[str, Any] = {"templates": {"rs-1": GOOD, "rs-2": BAD}, "namespace_annotations": {}, "replica_sets": asked}
     return Live(**{**fields, **changes})
 
 

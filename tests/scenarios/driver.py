@@ -23,7 +23,7 @@ from tests.conftest import (
 from stopgap.api import Incident, Remediation, RemediationPolicy
 from stopgap.api.health import WorkloadHealthStatus
 from stopgap.api.remediation import RemediationState, RemediationStatus
-from stopgap.core import guards
+from stopgap.core import objecting
 from stopgap.core.case import Case, Decision, Notice, Spent
 from stopgap.core.decide import decide
 from stopgap.model.conditions import Truth, condition
@@ -239,7 +239,7 @@ class Operator:
         if pending is None:
             return
         plan, cluster = pending.spec.plan, self.cluster
-        against = guards.objection(self.case(live=True), pending)
+        against = objecting.objection(self.case(live=True), pending)
         if cluster.mark != pending.metadata.uid:
             if cluster.generation != pending.spec.generation or cluster.now > pending.spec.not_after:
                 self._settle(pending, RemediationState.SUPERSEDED, Reason.Superseded)

@@ -1,7 +1,10 @@
 """Actions: each plans one kind of change to an absolute end state. Siblings that do not know each other."""
 
-from stopgap.actions.rollback import Good, Rollback
+from stopgap.actions.restart import Restart
+from stopgap.actions.rollback import Rollback
+from stopgap.actions.scale import Scale
 
-ACTIONS = (Rollback,)
+Action = Rollback | Restart | Scale
+ACTIONS = (Rollback, Restart, Scale)
 
-__all__ = ["ACTIONS", "Good", "Rollback"]
+__all__ = ["ACTIONS", "Action", "Restart", "Rollback", "Scale"]

@@ -5,7 +5,8 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, StringConstraints
 
-from stopgap.api.policy import MaxActions, Mode, PauseRequest
+from stopgap.api.ladder import Mode
+from stopgap.api.policy import MaxActions, PauseRequest
 from stopgap.model.base import ApiModel, Column, Kind
 
 NAME = "stopgap"

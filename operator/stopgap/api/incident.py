@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, StringConstraints
 
-from stopgap.api.policy import Severity, Source
+from stopgap.api.ladder import Severity, Source
 from stopgap.model.base import ApiModel, Column, Digest, Kind, Line, Message, Name, Rule, StepName, Uid, Word
 from stopgap.model.conditions import Conditions
 from stopgap.model.refs import PolicyRef, PolicyUidRef, TargetRef
@@ -117,6 +117,14 @@ class IncidentRefusal(ApiModel):
     """When it ends by itself."""
 
 
+class PassedStep(ApiModel):
+    """A step that was passed over."""
+
+    step: StepName
+    reason: Word
+    message: Message = ""
+
+
 class IncidentDecision(ApiModel):
     """What would be done now, and what stands against it."""
 
@@ -126,6 +134,8 @@ class IncidentDecision(ApiModel):
     message: Message = ""
     refusals: Annotated[tuple[IncidentRefusal, ...], Field(max_length=32)] = ()
     """All reasons that hold, not only the first."""
+    passed: Annotated[tuple[PassedStep, ...], Field(max_length=8)] = ()
+    """Earlier steps that are meant for this and were passed over, because waiting would not change the reason."""
 
 
 class IncidentRemediation(ApiModel):

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, StringConstraints
 
-from stopgap.actions import Rollback
+from stopgap.api.ladder import Mode, Severity, Step
 from stopgap.detectors import CrashLoop, Detector, ImagePull, RolloutStuck, Unavailable
 from stopgap.model.base import ApiModel, Column, Kind, Line, Name, Percent, Rule, StepName, Word
 from stopgap.model.conditions import Conditions
@@ -15,42 +15,6 @@ from stopgap.model.time import Time
 
 LabelValue = Annotated[str, StringConstraints(max_length=63)]
 Labels = Annotated[dict[str, LabelValue], Field(max_length=16)]
-
-
-class Mode(StrEnum):
-    """How much Stopgap may do by itself."""
-
-    OBSERVE = "Observe"
-    """It says what it would do and touches nothing."""
-    AUTOMATIC = "Automatic"
-    """It acts, within every guard."""
-
-
-class Severity(StrEnum):
-    """How bad it is, P1 worst."""
-
-    P1 = "P1"
-    P2 = "P2"
-    P3 = "P3"
-    P4 = "P4"
-
-
-class Source(StrEnum):
-    """Where an incident came from."""
-
-    WORKLOAD = "Workload"
-    """Stopgap's own watch of the workload."""
-    MANUAL = "Manual"
-    """A person opened it."""
-    ALERT = "Alert"
-    """An alerting system opened it."""
-
-
-class OnFailure(StrEnum):
-    """What follows when a step did not help."""
-
-    ESCALATE = "Escalate"
-    """Stop and call people."""
 
 
 class PauseRequest(ApiModel):
@@ -108,34 +72,6 @@ class Trigger(ApiModel):
     def detector(self) -> Detector | None:
         """The one detector that is set; None if it is one that this version does not know."""
         return self.crash_loop or self.rollout_stuck or self.image_pull or self.unavailable
-
-
-class When(ApiModel):
-    """When a step is meant. What is not named does not matter."""
-
-    triggers: Annotated[tuple[StepName, ...], Field(max_length=16)] = ()
-    """Any of these triggers fires; empty: whichever."""
-    sources: Annotated[tuple[Source, ...], Field(max_length=3)] = (Source.WORKLOAD,)
-    """The incident came from one of these."""
-    severities: Annotated[tuple[Severity, ...], Field(max_length=4)] = ()
-    """The incident has one of these severities; empty: any."""
-    changed_within: Duration = timedelta(minutes=30)
-    """The workload's newest revision must have become current no longer than this before the trouble began."""
-
-
-class Step(ApiModel):
-    """One thing to do, and when. Exactly one action."""
-
-    cel: ClassVar = (Rule("[has(self.rollback)].exists_one(x, x)", "a step has exactly one action, such as rollback: {}"),)
-    name: StepName
-    """How the record and people refer to it."""
-    when: When
-    """When this step is meant."""
-    mode: Mode | None = None
-    """May only tighten the policy's mode."""
-    on_failure: OnFailure = OnFailure.ESCALATE
-    """What follows when it did not help."""
-    rollback: Rollback | None = None
 
 
 class SeverityRule(ApiModel):

@@ -3,10 +3,13 @@
 from enum import StrEnum
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import Field as Bounds
+from pydantic import StringConstraints
 
 from stopgap.api.incident import Count, IncidentFinding, SuspectedChange
-from stopgap.model.base import ApiModel, Column, Digest, Kind, Message, Rule, StepName, Uid, Word
+from stopgap.api.ladder import RevertOn
+from stopgap.model.base import ApiModel, Column, Digest, Kind, Message, Name, Rule, StepName, Uid, Word
+from stopgap.model.change import Field
 from stopgap.model.conditions import Conditions
 from stopgap.model.refs import ObjectRef, PolicyUidRef, TargetUidRef
 from stopgap.model.time import MicroTime, Time
@@ -38,19 +41,48 @@ class RemediationState(StrEnum):
         return self not in {RemediationState.PENDING, RemediationState.VERIFYING}
 
 
+class PlannedScaler(ApiModel):
+    """The autoscaler that is written in place of the workload."""
+
+    kind: Literal["HorizontalPodAutoscaler", "ScaledObject"]
+    name: Name
+    uid: Uid
+
+
+class PlannedRevert(ApiModel):
+    """How and when it is put back. It is kept here, so that it happens even when the policy is gone."""
+
+    on: RevertOn | None = None
+    """What ends it; empty where it ends after a time."""
+    after: Annotated[str, StringConstraints(max_length=32)] = ""
+    """How long after it was done."""
+
+
 class RemediationPlan(ApiModel):
     """The absolute end state, never a difference."""
 
     summary: Message
+    field: Field = Field.TEMPLATE
+    """The one field that is written."""
     from_revision: Count = 0
     to_revision: Count = 0
-    from_digest: Digest
+    from_digest: Digest = ""
     """Stopgap's digest of the template that is left."""
-    to_digest: Digest
+    to_digest: Digest = ""
     """Stopgap's digest of the template that is put back."""
-    replica_set_uid: Uid
+    replica_set_uid: Uid = ""
     """The ReplicaSet whose template is put back."""
-    replica_set: Annotated[str, StringConstraints(max_length=253)]
+    replica_set: Annotated[str, StringConstraints(max_length=253)] = ""
+    restarted_at: Word = ""
+    """The time that a restart writes into the template."""
+    scaler: PlannedScaler | None = None
+    """The autoscaler that is written in place of the workload."""
+    before: Count | None = None
+    """The number that is replaced, and that is put back; absent: the field was not set."""
+    ours: Count | None = None
+    """The number that is written."""
+    revert: PlannedRevert | None = None
+    """When it is put back; absent: what is done stays."""
 
 
 class RemediationSpec(ApiModel):
@@ -60,7 +92,7 @@ class RemediationSpec(ApiModel):
     target_ref: TargetUidRef
     policy_ref: PolicyUidRef
     step: StepName
-    attempt: Annotated[int, Field(ge=1, le=1000)] = 1
+    attempt: Annotated[int, Bounds(ge=1, le=1000)] = 1
     action: Word
     plan: RemediationPlan
     generation: Count
@@ -78,6 +110,36 @@ class RemediationSpec(ApiModel):
     """The change that was held responsible."""
 
 
+class RevertState(StrEnum):
+    """How far the restore of something temporary is."""
+
+    NOT_NEEDED = "NotNeeded"
+    """Nothing is to be put back any more: somebody changed the value since, or the workload is gone."""
+    PENDING = "Pending"
+    """It will be put back."""
+    HELD = "Held"
+    """It is due, and a signal fires: it stays until that is quiet."""
+    DONE = "Done"
+    """It was put back."""
+    FAILED = "Failed"
+    """It could not be put back. A person does it, and says so: `kubectl annotate rem NAME stopgap.dev/revert=abandon`."""
+
+    @property
+    def open(self) -> bool:
+        """Whether something is left to put back."""
+        return self in {RevertState.PENDING, RevertState.HELD, RevertState.FAILED}
+
+
+class RevertStatus(ApiModel):
+    """How the restore went."""
+
+    state: RevertState
+    due_at: Time | None = None
+    """When it is due; empty where an event decides."""
+    ended_at: Time | None = None
+    message: Message = ""
+
+
 class RemediationStatus(ApiModel):
     """How it went."""
 
@@ -92,8 +154,10 @@ class RemediationStatus(ApiModel):
     """Digest of the template as the API server stored it; differs from the plan when admission changed it."""
     fields_returned: bool = False
     """Whether the ownership of the written fields was given up again."""
-    tries: Annotated[int, Field(ge=0, le=100)] = 0
-    conditions: Annotated[Conditions, Field(max_length=8)] = ()
+    tries: Annotated[int, Bounds(ge=0, le=100)] = 0
+    revert: RevertStatus | None = None
+    """How the restore went, where there is something to put back."""
+    conditions: Annotated[Conditions, Bounds(max_length=8)] = ()
 
 
 class Remediation(Kind):
@@ -108,6 +172,7 @@ class Remediation(Kind):
         Column("STEP", ".spec.step"),
         Column("PLAN", ".spec.plan.summary"),
         Column("STATE", ".status.state"),
+        Column("REVERT", ".status.revert.state"),
         Column("AGE", ".metadata.creationTimestamp", "date"),
         Column("MESSAGE", ".status.message", priority=1),
     )
@@ -126,3 +191,8 @@ class Remediation(Kind):
     def state(self) -> RemediationState:
         """The state; an object without status was only intended."""
         return self.status.state if self.status else RemediationState.PENDING
+
+    @property
+    def owes_restore(self) -> bool:
+        """Whether something that it changed is left to put back."""
+        return self.status is not None and self.status.revert is not None and self.status.revert.state.open

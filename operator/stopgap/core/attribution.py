@@ -49,17 +49,20 @@ def _image_changes(before: Template | None, after: Template | None) -> Iterator[
             yield f"{name}: {old or '(new container)'} → {image}"[:600]
 
 
-def cause(case: Case, findings: tuple[Finding, ...], changed_within: timedelta) -> Refusal | None:
-    """Return why the newest revision is not the one to blame, or None when it is."""
-    return next((refusal for judge in _CAUSES if (refusal := judge(case, findings, changed_within))), None)
+def cause(case: Case, findings: tuple[Finding, ...], changed_within: timedelta | None, *, undoes: bool) -> Refusal | None:
+    """Return the cause that the action cannot cure. For one that undoes a release: why the newest revision is not to blame, too.
+
+    What everything on a node, in a quota or behind a registry shares is cured by no step; who is to blame matters only for going back.
+    """
+    return next((refusal for judge in (_CAUSES if undoes else _SHARED) if (refusal := judge(case, findings, changed_within))), None)
 
 
-def _from_the_finding(case: Case, findings: tuple[Finding, ...], changed_within: timedelta) -> Refusal | None:  # noqa: ARG001 - one shape for all causes
+def _from_the_finding(case: Case, findings: tuple[Finding, ...], changed_within: timedelta | None) -> Refusal | None:  # noqa: ARG001 - one shape for all causes
     blamed = next((one for one in findings if one.state is State.FIRING and one.cause), None)
     return Refusal(blamed.cause, blamed.message) if blamed and blamed.cause else None
 
 
-def _quota(case: Case, findings: tuple[Finding, ...], changed_within: timedelta) -> Refusal | None:  # noqa: ARG001 - one shape for all causes
+def _quota(case: Case, findings: tuple[Finding, ...], changed_within: timedelta | None) -> Refusal | None:  # noqa: ARG001 - one shape for all causes
     work, newest = case.seen.workload, case.seen.newest
     flags = (work.replica_failure if work else None, newest.replica_failure if newest else None)
     failure = next((flag for flag in flags if flag and flag.holds and "quota" in flag.message.lower()), None)
@@ -68,7 +71,7 @@ def _quota(case: Case, findings: tuple[Finding, ...], changed_within: timedelta)
     return Refusal(Reason.QuotaExceeded, f"pods cannot be created: {failure.message[:400]}; raise the quota or free some of it")
 
 
-def _unschedulable(case: Case, findings: tuple[Finding, ...], changed_within: timedelta) -> Refusal | None:  # noqa: ARG001 - one shape for all causes
+def _unschedulable(case: Case, findings: tuple[Finding, ...], changed_within: timedelta | None) -> Refusal | None:  # noqa: ARG001 - one shape for all causes
     newest = case.seen.newest
     if newest is None or any(one.state is State.FIRING and one.type not in {Reason.RolloutStuck, Reason.Unavailable} for one in findings):
         return None
@@ -81,7 +84,7 @@ def _unschedulable(case: Case, findings: tuple[Finding, ...], changed_within: ti
     )
 
 
-def _rolling(case: Case, findings: tuple[Finding, ...], changed_within: timedelta) -> Refusal | None:  # noqa: ARG001 - one shape for all causes
+def _rolling(case: Case, findings: tuple[Finding, ...], changed_within: timedelta | None) -> Refusal | None:  # noqa: ARG001 - one shape for all causes
     """Every rolling update takes away what its strategy allows: fewer replicas alone are then no proof against the release."""
     work = case.seen.workload
     fired = {one.type for one in findings if one.state is State.FIRING}
@@ -97,7 +100,7 @@ def _rolling(case: Case, findings: tuple[Finding, ...], changed_within: timedelt
     )
 
 
-def _only_annotations(case: Case, findings: tuple[Finding, ...], changed_within: timedelta) -> Refusal | None:  # noqa: ARG001 - one shape for all causes
+def _only_annotations(case: Case, findings: tuple[Finding, ...], changed_within: timedelta | None) -> Refusal | None:  # noqa: ARG001 - one shape for all causes
     seen = case.seen
     previous = next((one for one in seen.revisions if seen.newest and one.uid != seen.newest.uid), None)
     before = seen.live.templates.get(previous.uid) if seen.live and previous else None
@@ -110,7 +113,7 @@ def _only_annotations(case: Case, findings: tuple[Finding, ...], changed_within:
     )
 
 
-def _returned(case: Case, findings: tuple[Finding, ...], changed_within: timedelta) -> Refusal | None:  # noqa: ARG001 - one shape for all causes
+def _returned(case: Case, findings: tuple[Finding, ...], changed_within: timedelta | None) -> Refusal | None:  # noqa: ARG001 - one shape for all causes
     template, newest = case.seen.template, case.seen.newest
     if template is None or newest is None:
         return None
@@ -128,7 +131,7 @@ def _returned(case: Case, findings: tuple[Finding, ...], changed_within: timedel
     return None
 
 
-def _age(case: Case, findings: tuple[Finding, ...], changed_within: timedelta) -> Refusal | None:
+def _age(case: Case, findings: tuple[Finding, ...], changed_within: timedelta | None) -> Refusal | None:
     began, since = onset(findings), case.seen.current_since
     if began is None:
         began = (case.incident.spec.started_at if case.incident else None) or case.now
@@ -140,7 +143,7 @@ def _age(case: Case, findings: tuple[Finding, ...], changed_within: timedelta) -
             Reason.NotAttributable,
             f"the trouble began {spell(before)} before the newest revision became current, which may be the cure",
         )
-    if began - since > changed_within:
+    if changed_within is not None and began - since > changed_within:
         lasted = timedelta(seconds=round((began - since).total_seconds()))
         return Refusal(
             Reason.NoRecentChange,
@@ -150,7 +153,7 @@ def _age(case: Case, findings: tuple[Finding, ...], changed_within: timedelta) -
     return None
 
 
-def _older_pods(case: Case, findings: tuple[Finding, ...], changed_within: timedelta) -> Refusal | None:  # noqa: ARG001 - one shape for all causes
+def _older_pods(case: Case, findings: tuple[Finding, ...], changed_within: timedelta | None) -> Refusal | None:  # noqa: ARG001 - one shape for all causes
     older = _comparable(case)
     if not older:
         return _predecessor(case) or _shared(case, findings)
@@ -221,7 +224,17 @@ def _one_node(case: Case, findings: tuple[Finding, ...]) -> Refusal | None:
     )
 
 
-_CAUSES: tuple[Callable[[Case, tuple[Finding, ...], timedelta], Refusal | None], ...] = (
+def _no_recent_change(case: Case, findings: tuple[Finding, ...], changed_within: timedelta | None) -> Refusal | None:
+    """A step that is meant for recent changes only."""
+    return _age(case, findings, changed_within) if changed_within is not None else None
+
+
+def _together(case: Case, findings: tuple[Finding, ...], changed_within: timedelta | None) -> Refusal | None:  # noqa: ARG001 - one shape for all causes
+    return _shared(case, findings)
+
+
+_Judge = Callable[[Case, tuple[Finding, ...], timedelta | None], Refusal | None]
+_CAUSES: tuple[_Judge, ...] = (
     _from_the_finding,
     _quota,
     _unschedulable,
@@ -231,3 +244,4 @@ _CAUSES: tuple[Callable[[Case, tuple[Finding, ...], timedelta], Refusal | None],
     _age,
     _older_pods,
 )
+_SHARED: tuple[_Judge, ...] = (_from_the_finding, _quota, _unschedulable, _no_recent_change, _together)

@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from stopgap.core import choosing, guards, knowngood, lifecycle
+from stopgap.core import choosing, guards, knowngood, lifecycle, restoring
 from stopgap.core.case import Case, Decision, soonest
 from stopgap.core.lifecycle import Story
 from stopgap.core.memory import remembered
@@ -61,9 +61,9 @@ def _quiet(case: Case, story: Story, *, quiet: bool) -> Story:
     if lifecycle.fired(case) and case.now - since >= _healthy_for(case):
         reason = Reason.SupersededByRevision if story.reason(lifecycle.MITIGATED) == Reason.SupersededByRevision else Reason.Recovered
         story = lifecycle.mitigated(story, reason, "available and every signal quiet, without an action of Stopgap")
-    after = case.policy.spec.resolution.after if case.policy else timedelta(minutes=15)
-    if story.says(lifecycle.MITIGATED) and case.now - since >= after:
-        return lifecycle.resolved(story, Reason.Resolved, f"available and every signal quiet for {duration.spell(after)}")
+    if lifecycle.is_over(case, story.status) and not restoring.waits_for(case):
+        after = duration.spell(lifecycle.resolves_after(case))
+        return lifecycle.resolved(story, Reason.Resolved, f"available and every signal quiet for {after}")
     return story
 
 

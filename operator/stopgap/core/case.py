@@ -3,12 +3,14 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Final
 
 from stopgap.api.config import ConfigSpec
 from stopgap.api.health import WorkloadHealthStatus
 from stopgap.api.incident import Incident, IncidentStatus
 from stopgap.api.policy import RemediationPolicy
-from stopgap.api.remediation import Remediation, RemediationSpec, RemediationStatus
+from stopgap.api.remediation import PlannedScaler, Remediation, RemediationSpec, RemediationStatus
+from stopgap.model.change import Field
 from stopgap.model.observation import Finding, Observation, Refusal
 from stopgap.model.reasons import Reason
 
@@ -95,12 +97,43 @@ class Opening:
 
 
 @dataclass(frozen=True, slots=True)
+class Reads:
+    """What has to be read live before anything is done. Empty: nothing."""
+
+    live: bool = False
+    replica_sets: frozenset[str] = frozenset()
+    """UIDs of ReplicaSets whose templates are needed."""
+    scaler: bool = False
+    """What scales the workload, and what limits scaling it."""
+
+    def __bool__(self) -> bool:
+        """Whether anything is to be read."""
+        return self.live
+
+
+NOTHING: Final = Reads()
+
+
+@dataclass(frozen=True, slots=True)
 class Intent:
     """A remediation to be recorded and then carried out."""
 
     spec: RemediationSpec
-    back_to: str
-    """UID of the ReplicaSet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lent:
+    """A number that was changed for a while, in one field of the workload or of its autoscaler."""
+
+    field: Field
+    scaler: PlannedScaler | None
+    before: int | None
+    """What is put back; None: the field is removed again."""
+    ours: int | None
+    """What Stopgap wrote; anything else there now is somebody else's."""
+    remediation_uid: str
+    remediation: Remediation | None = None
+    """Its record; None where that is lost and the mark on the object is all that is left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,12 +147,14 @@ class Decision:
     """The incident is over: label it, so that it is no longer watched."""
     duplicates: tuple[tuple[Incident, IncidentStatus], ...] = ()
     """Other open incidents of the workload, and what they are told."""
-    reads: frozenset[str] = frozenset()
-    """UIDs of ReplicaSets whose templates have to be read live before anything is done."""
+    reads: Reads = NOTHING
+    """What has to be read live before anything is done."""
     refusals: tuple[Refusal, ...] = ()
     intent: Intent | None = None
     resume: Remediation | None = None
     """An intent that may or may not have been carried out: look, then finish it or give it up."""
+    restore: Lent | None = None
+    """Something temporary whose time has come: it is put back where it is still ours."""
     remediation: tuple[Remediation, RemediationStatus] | None = None
     health: WorkloadHealthStatus | None = None
     notices: tuple[Notice, ...] = ()

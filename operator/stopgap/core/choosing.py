@@ -1,24 +1,41 @@
-"""Choose, guard, plan: which step is meant, what stands against it, and the intent when nothing does."""
+"""Choose, guard, plan: which step of the ladder is meant, what stands against it, and the intent when nothing does."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final
 
-from stopgap.actions import Rollback
 from stopgap.api.incident import IncidentFinding
-from stopgap.api.policy import Source, Step
-from stopgap.api.remediation import Remediation, RemediationPlan, RemediationSpec, RemediationState
+from stopgap.api.ladder import OnFailure, Revert, RevertOn, Source, Step
+from stopgap.api.policy import RemediationPolicy
+from stopgap.api.remediation import PlannedRevert, PlannedScaler, Remediation, RemediationPlan, RemediationSpec, RemediationState
 from stopgap.core import attribution, guards, knowngood, severity
-from stopgap.core.case import Case, Intent
+from stopgap.core.case import NOTHING, Case, Intent, Reads
 from stopgap.core.situation import Situation
 from stopgap.model import duration
+from stopgap.model.change import Aim, Known, Plan
 from stopgap.model.observation import Finding, Refusal
 from stopgap.model.reasons import Reason
 from stopgap.model.refs import ObjectRef, PolicyUidRef, TargetUidRef
-from stopgap.model.workload import Revision, State
+from stopgap.model.workload import State
 
 ACT_WITHIN = timedelta(minutes=1)
 """An intent that was not carried out by then never is: what it was decided on is too old."""
+LASTING = frozenset(
+    {
+        Reason.NoRecentChange,
+        Reason.NotAttributable,
+        Reason.ConfigOnlyChange,
+        Reason.NoHealthyRevision,
+        Reason.RollbackForbidden,
+        Reason.MutableImage,
+        Reason.RecreateOutage,
+        Reason.NothingToDo,
+        Reason.NoCapacity,
+        Reason.AutoscalerDecides,
+    }
+)
+"""Refusals that time alone does not end: a step that meets one is passed over. What stops every step is not among them."""
 
 _NO_POLICY: Final = (
     "no policy matches this workload, or the one that does is not Ready; "
@@ -31,24 +48,31 @@ class Choice:
     """The step that is meant, what it would do, and what stands against it."""
 
     step: Step | None
-    back_to: Revision | None
     summary: str
     refused: tuple[Refusal, ...]
+    plan: Plan | None = None
+    """The end state, once everything live was read and nothing stands against it."""
+    reads: Reads = NOTHING
+    passed: tuple[tuple[Step, Refusal], ...] = ()
+    """Steps before it that are meant, and why each is passed over."""
 
 
 def choose(case: Case, found: tuple[Finding, ...]) -> Choice:
-    """Pick the first step that is meant and has not failed in this incident, and hold every guard against it."""
+    """Go up the ladder to the first step that is meant, has not failed in this incident, and is not ruled out for good."""
     policy = case.policy
-    step = next((one for one in policy.spec.steps if _meant(case, one, found)), None) if policy else None
-    if policy is None or step is None or step.rollback is None:
-        return Choice(None, None, "", (no_step(case),))
+    if policy is None:
+        return Choice(None, "", (no_step(case),))
     remembered = replace(case, health=knowngood.with_stints(case))
-    back_to = step.rollback.wants(case.seen, knowngood.goods(remembered.health), knowngood.denied(case))
-    refused = guards.refusals(Situation(remembered, policy, step, found, back_to))
-    newest = case.seen.newest
-    if isinstance(back_to, Refusal) or newest is None:
-        return Choice(step, None, f"step {step.name}: {step.rollback.name}", refused)
-    return Choice(step, back_to, _summary(remembered, newest, back_to), refused)
+    rungs = [_weigh(remembered, policy, step, found) for step in policy.spec.steps if _meant(case, step, found)]
+    if not rungs:
+        return Choice(None, "", (no_step(case),))
+    passed: list[tuple[Step, Refusal]] = []
+    for number, rung in enumerate(rungs):
+        final = next((one for one in rung.refused if one.reason in LASTING), None)
+        if final is None or rung.step is None or number == len(rungs) - 1:
+            return replace(rung, passed=tuple(passed), reads=_together(rungs[number:]))
+        passed.append((rung.step, final))
+    raise AssertionError("the last rung is always returned")
 
 
 def no_step(case: Case) -> Refusal:
@@ -56,16 +80,28 @@ def no_step(case: Case) -> Refusal:
     named = case.incident.spec.policy_ref if case.incident else None
     text = _NO_POLICY
     if case.policy is not None:
-        text = "no step of the policy is meant for this"
+        text = "every step that is meant for this was tried" if tried(case) else "no step of the policy is meant for this"
     elif named is not None:
         text = f"policy {named.name}, which spec.policyRef names, does not exist here, is not Ready, or is not about this workload"
     return Refusal(Reason.NoStepApplies, text)
 
 
-def _summary(case: Case, newest: Revision, back_to: Revision) -> str:
-    good = next((one for one in case.health.known_good if one.replica_set_uid == back_to.uid), None)
-    lasted = f", last known healthy at {good.recorded_at:%Y-%m-%d %H:%M} after {duration.spell(_whole(good.healthy_for))}" if good else ""
-    return f"roll back {newest.number} → {back_to.number}{lasted}"
+def _weigh(case: Case, policy: RemediationPolicy, step: Step, found: tuple[Finding, ...]) -> Choice:
+    """Say what a step would do now, and everything that stands against it."""
+    if step.action is None:
+        return Choice(None, "", (no_step(case),))
+    known = Known(knowngood.goods(case.health), knowngood.denied(case))
+    situation = Situation(case, policy, step, found, step.action.wants(case.seen, known))
+    refused, aim, plan = guards.refusals(situation), situation.aim, situation.plan
+    if isinstance(aim, Refusal):
+        return Choice(step, f"step {step.name}: {step.action.name}", refused)
+    summary = f"{plan.summary if isinstance(plan, Plan) else aim.summary}{_lasted(case, aim)}"
+    return Choice(step, summary, refused, plan if isinstance(plan, Plan) else None, _reads(case, aim, refused))
+
+
+def _lasted(case: Case, aim: Aim) -> str:
+    good = next((one for one in case.health.known_good if aim.back_to and one.replica_set_uid == aim.back_to.uid), None)
+    return f", last known healthy at {good.recorded_at:%Y-%m-%d %H:%M} after {duration.spell(_whole(good.healthy_for))}" if good else ""
 
 
 def _whole(length: timedelta) -> timedelta:
@@ -76,9 +112,8 @@ def _meant(case: Case, step: Step, found: tuple[Finding, ...]) -> bool:
     when = step.when
     source = case.incident.spec.source.type if case.incident else Source.WORKLOAD
     firing = {one.trigger for one in found if one.state is State.FIRING}
-    failed = {one.spec.step for one in case.of_incident() if _has_failed(one)}
     return (
-        step.name not in failed
+        step.name not in tried(case)
         # A person's incident that the watch confirms is also one of the workload.
         and (source in when.sources or (bool(firing) and Source.WORKLOAD in when.sources))
         and (not when.triggers or bool(firing & set(when.triggers)))
@@ -86,53 +121,67 @@ def _meant(case: Case, step: Step, found: tuple[Finding, ...]) -> bool:
     )
 
 
+def tried(case: Case) -> frozenset[str]:
+    """Return the steps that are not tried again in this incident."""
+    return frozenset(one.spec.step for one in case.of_incident() if _has_failed(one))
+
+
 def _has_failed(one: Remediation) -> bool:
     """Whether a step is not tried again in this incident: it did not help, or the API server will not have it."""
     reason = one.status.conditions[-1].reason if one.status and one.status.conditions else ""
     if one.state is RemediationState.REFUSED:
         return reason == Reason.Refused
-    tried = {RemediationState.FAILED, RemediationState.INCONCLUSIVE, RemediationState.OUTCOME_UNKNOWN}
-    return one.state in tried and reason != Reason.SupersededByRevision
+    if one.state is RemediationState.SUCCEEDED:
+        # It helped, and the trouble is back: doing the same once more is no remedy, but going back to a healthy revision is another matter.
+        return one.spec.action != "Rollback"
+    over = {RemediationState.FAILED, RemediationState.INCONCLUSIVE, RemediationState.OUTCOME_UNKNOWN}
+    return one.state in over and reason != Reason.SupersededByRevision
 
 
-def reads(case: Case, choice: Choice) -> frozenset[str]:
+def goes_on(case: Case, one: Remediation, found: tuple[Finding, ...]) -> bool:
+    """Whether the ladder has another step after one that did not help."""
+    steps = case.policy.spec.steps if case.policy else ()
+    failed = next((step for step in steps if step.name == one.spec.step), None)
+    if failed is None or failed.on_failure is not OnFailure.NEXT:
+        return False
+    return any(_meant(case, step, found) for step in steps)
+
+
+def _reads(case: Case, aim: Aim, refused: tuple[Refusal, ...]) -> Reads:
     """Read live only where an action may follow, or where Observe would otherwise promise one that cannot be."""
-    if case.seen.live is not None or choice.back_to is None:
-        return frozenset()
-    if any(one.reason not in {Reason.ObserveOnly, Reason.TargetBusy} for one in choice.refused):
-        return frozenset()
-    previous = next(
-        (one.uid for one in case.seen.revisions if case.seen.newest and one.uid != case.seen.newest.uid),
-        choice.back_to.uid,
+    if any(one.reason not in {Reason.ObserveOnly, Reason.TargetBusy} for one in refused):
+        return Reads()
+    seen = case.seen
+    previous = next((one.uid for one in seen.revisions if seen.newest and one.uid != seen.newest.uid), "")
+    sets = {aim.back_to.uid, previous or aim.back_to.uid} if aim.back_to else set()
+    wanted = Reads(live=True, replica_sets=frozenset(sets), scaler=aim.scaler)
+    return Reads() if seen.live is not None and seen.live.covers(wanted.replica_sets, scaler=wanted.scaler) else wanted
+
+
+def _together(rungs: Iterable[Choice]) -> Reads:
+    """Read at once what this step and those after it may need: whether it is passed over is known only then."""
+    wanted = [one.reads for one in rungs if one.reads]
+    return Reads(
+        live=bool(wanted),
+        replica_sets=frozenset().union(*(one.replica_sets for one in wanted)),
+        scaler=any(one.scaler for one in wanted),
     )
-    return frozenset({choice.back_to.uid, previous})
 
 
 def intent(case: Case, choice: Choice, found: tuple[Finding, ...]) -> Intent | None:
     """Turn a choice that nothing stands against into what is to be recorded before it is done."""
-    seen, work, policy, template = case.seen, case.seen.workload, case.policy, case.seen.template
-    if choice.refused or choice.step is None or choice.back_to is None or seen.live is None or case.incident is None:
+    work, policy, plan, step = case.seen.workload, case.policy, choice.plan, choice.step
+    if choice.refused or choice.reads or plan is None or step is None or policy is None or work is None or case.incident is None:
         return None
-    if work is None or policy is None or template is None or not isinstance(choice.step.rollback, Rollback):
-        return None
-    plan = choice.step.rollback.plan(seen, choice.back_to, template.digest)
     verification_ = policy.spec.verification
     spec = RemediationSpec(
         incident_ref=ObjectRef(name=case.incident.metadata.name, uid=case.incident.metadata.uid or ""),
         target_ref=TargetUidRef(name=work.name, uid=work.uid),
         policy_ref=PolicyUidRef(name=policy.metadata.name, uid=policy.metadata.uid or "", generation=policy.metadata.generation or 0),
-        step=choice.step.name,
+        step=step.name,
         attempt=len(case.of_incident()) + 1,
         action=plan.action,
-        plan=RemediationPlan(
-            summary=choice.summary,
-            from_revision=plan.from_revision,
-            to_revision=plan.to_revision,
-            from_digest=plan.from_digest,
-            to_digest=plan.to_digest,
-            replica_set_uid=plan.replica_set,
-            replica_set=plan.replica_set_name,
-        ),
+        plan=_stored(plan, choice.summary, step),
         generation=work.generation,
         not_after=case.now + ACT_WITHIN,
         healthy_for=duration.spell(verification_.healthy_for),
@@ -140,7 +189,30 @@ def intent(case: Case, choice: Choice, found: tuple[Finding, ...]) -> Intent | N
         finding=_loudest(found),
         suspected_change=attribution.suspected_change(case),
     )
-    return Intent(spec, choice.back_to.uid)
+    return Intent(spec)
+
+
+def _stored(plan: Plan, summary: str, step: Step) -> RemediationPlan:
+    scaler = plan.scaler
+    return RemediationPlan(
+        summary=summary,
+        field=plan.field,
+        from_revision=plan.from_revision,
+        to_revision=plan.to_revision,
+        from_digest=plan.from_digest,
+        to_digest=plan.to_digest,
+        replica_set_uid=plan.replica_set,
+        replica_set=plan.replica_set_name,
+        restarted_at=plan.restarted_at,
+        scaler=PlannedScaler(kind=scaler.kind, name=scaler.name, uid=scaler.uid) if scaler else None,
+        before=plan.before,
+        ours=plan.ours,
+        revert=_planned_revert(step.revert or Revert(on=RevertOn.RESOLVED)) if plan.ours is not None else None,
+    )
+
+
+def _planned_revert(revert: Revert) -> PlannedRevert:
+    return PlannedRevert(on=revert.on, after=duration.spell(revert.after) if revert.after else "")
 
 
 def _loudest(found: tuple[Finding, ...]) -> IncidentFinding | None:

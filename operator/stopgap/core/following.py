@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from stopgap.api.remediation import Remediation, RemediationState, RemediationStatus
-from stopgap.core import guards, knowngood, lifecycle, verification
+from stopgap.core import choosing, drift, knowngood, lifecycle, verification
 from stopgap.core.case import Case, Decision, soonest
 from stopgap.core.lifecycle import Story
 from stopgap.core.memory import remembered
@@ -11,6 +11,9 @@ from stopgap.core.triage import IDLE_LOOK, told
 from stopgap.model.conditions import Truth, condition, put
 from stopgap.model.observation import Finding
 from stopgap.model.reasons import Reason
+
+_MAY_GO_ON = frozenset({Reason.Failed, Reason.NotTheRelease, Reason.NoCapacity})
+"""What leaves the next step its chance. Contested or an unknown outcome never does: another step would fight, or build on sand."""
 
 
 def verify(case: Case, active: Remediation, found: tuple[Finding, ...]) -> Decision:
@@ -53,8 +56,8 @@ def _after_verdict(case: Case, after: Case, found: tuple[Finding, ...], verdict:
         return story
     if verdict.state is RemediationState.SUCCEEDED:
         story = lifecycle.mitigated(story, Reason.Mitigated, verdict.message).set(quiet_since=after.now)
-        drift = guards.drifting(after)
-        return story.observe(lifecycle.DRIFT, bool(drift), Reason.GitOpsDrift if drift else Reason.NoGitOpsDrift, drift)
+        held = drift.drifting(after)
+        return story.observe(lifecycle.DRIFT, bool(held), Reason.GitOpsDrift if held else Reason.NoGitOpsDrift, held)
     if verdict.reason is Reason.SupersededByRevision:
         return story.observe(lifecycle.MITIGATED, False, Reason.SupersededByRevision, verdict.message).announce(
             Reason.SupersededByRevision, verdict.message
@@ -62,6 +65,8 @@ def _after_verdict(case: Case, after: Case, found: tuple[Finding, ...], verdict:
     if verdict.reason is Reason.Contested:
         story = lifecycle.contested(story, verdict.message)
     story = story.observe(lifecycle.MITIGATED, False, verdict.reason, verdict.message).tell(verdict.reason, verdict.message)
+    if active and verdict.reason in _MAY_GO_ON and choosing.goes_on(after, active, found):
+        return story
     return lifecycle.escalated(story, verdict.reason, verdict.message)
 
 

@@ -6,9 +6,9 @@ Guards stop actions. They never stop observation, or a person's order to stop.
 from collections.abc import Callable
 from fnmatch import fnmatchcase
 
-from stopgap.api import Remediation
-from stopgap.api.policy import GitOps, Mode, RemediationPolicy, Step
-from stopgap.core import attribution, limits, owners
+from stopgap.api.ladder import Mode, Step
+from stopgap.api.policy import GitOps, RemediationPolicy
+from stopgap.core import attribution, limits
 from stopgap.core.case import Case
 from stopgap.core.situation import Situation
 from stopgap.model.conditions import holds
@@ -52,9 +52,12 @@ def excluded(situation: Situation) -> Refusal | None:
 def target_busy(situation: Situation) -> Refusal | None:
     """One action at a time on a workload."""
     active = situation.case.active
-    if active is None or active.spec.verify_until < situation.case.now:
+    if active is not None and active.spec.verify_until >= situation.case.now:
+        return Refusal(Reason.TargetBusy, f"remediation {active.metadata.name} has not ended", active.spec.verify_until)
+    lent = next((one for one in situation.case.remediations if one.owes_restore), None)
+    if lent is None or situation.step.scale is None:
         return None
-    return Refusal(Reason.TargetBusy, f"remediation {active.metadata.name} has not ended", active.spec.verify_until)
+    return Refusal(Reason.TargetBusy, f"{lent.metadata.name} ({lent.spec.plan.summary}) has not been put back yet")
 
 
 def contested(situation: Situation) -> Refusal | None:
@@ -66,7 +69,7 @@ def contested(situation: Situation) -> Refusal | None:
 def put_back(case: Case) -> str:
     """Say who put the bad template back after an action of this incident had succeeded, or nothing."""
     template, work = case.seen.template, case.seen.workload
-    last = next(reversed(case.of_incident()), None)
+    last = next((one for one in reversed(case.of_incident()) if one.spec.action == "Rollback"), None)
     acted = last is not None and last.status is not None and last.status.executed_at is not None
     if last is None or not acted or template is None or work is None or template.digest != last.spec.plan.from_digest:
         return ""
@@ -101,7 +104,7 @@ def gitops_owned(situation: Situation) -> Refusal | None:
 def deployment_paused(situation: Situation) -> Refusal | None:
     """A paused Deployment does not roll out; unpausing it is not ours to do."""
     work = situation.case.seen.workload
-    if work is None or not work.paused:
+    if work is None or not work.paused or not situation.rolls_pods:
         return None
     return Refusal(
         Reason.DeploymentPaused,
@@ -120,16 +123,20 @@ def rollout_in_progress(situation: Situation) -> Refusal | None:
     )
 
 
+def impossible(situation: Situation) -> Refusal | None:
+    """The action itself finds nothing to do: no healthy revision, no room for more replicas, nothing to change."""
+    if isinstance(situation.aim, Refusal):
+        return situation.aim
+    return situation.plan if isinstance(situation.plan, Refusal) else None
+
+
 def no_healthy_revision(situation: Situation) -> Refusal | None:
-    """Nothing is known to have been healthy, or it is gone."""
-    back_to, live = situation.back_to, situation.case.seen.live
-    if isinstance(back_to, Refusal):
-        return back_to
-    template = situation.older
-    if live and template is None:
-        return Refusal(Reason.NoHealthyRevision, f"ReplicaSet {back_to.name} (revision {back_to.number}) is gone; fix forward")
+    """What is there now must be what was recorded as healthy."""
+    back_to, template = situation.back_to, situation.older
+    if back_to is None or template is None:
+        return None
     recorded = next((one.digest for one in situation.case.health.known_good if one.replica_set_uid == back_to.uid), None)
-    if template and recorded and template.digest != recorded:
+    if recorded and template.digest != recorded:
         return Refusal(
             Reason.NoHealthyRevision,
             f"the template of ReplicaSet {back_to.name} is not the one that was recorded as healthy",
@@ -153,7 +160,7 @@ def reference_missing(situation: Situation) -> Refusal | None:
 def rollback_forbidden(situation: Situation) -> Refusal | None:
     """A one-way door, such as a migration, is not gone back through."""
     newest, back_to = situation.case.seen.newest, situation.back_to
-    if newest is None or isinstance(back_to, Refusal):
+    if newest is None or back_to is None:
         return None
     between = [one for one in situation.case.seen.revisions if back_to.number < one.number <= newest.number and one.forbids_rollback]
     if not between:
@@ -187,7 +194,7 @@ def _is_mutable(image: str) -> bool:
 def recreate_outage(situation: Situation) -> Refusal | None:
     """While some pods still serve, a strategy that takes all of them down makes it worse."""
     work = situation.case.seen.workload
-    if work is None or work.available_replicas == 0:
+    if work is None or work.available_replicas == 0 or not situation.rolls_pods:
         return None
     if work.strategy != "Recreate" and (work.replicas <= 1 or work.least_available > 0):
         return None
@@ -200,19 +207,21 @@ def recreate_outage(situation: Situation) -> Refusal | None:
 
 def not_authorized(situation: Situation) -> Refusal | None:
     """The owner of a namespace grants each action by a RoleBinding."""
-    live, namespace = situation.case.seen.live, situation.case.seen.target.namespace
-    if live is None or live.may_patch:
+    live, namespace, action = situation.case.seen.live, situation.case.seen.target.namespace, situation.action
+    if live is None or action is None or (live.may_patch_scaler if situation.by_autoscaler else live.may_patch):
         return None
+    what = f"{live.scaler.kind.lower()}s" if situation.by_autoscaler and live.scaler else "deployments"
     return Refusal(
         Reason.NotAuthorized,
-        f"Stopgap may not patch deployments in {namespace}; allow it with: kubectl create rolebinding stopgap-rollback -n {namespace} "
-        "--clusterrole=stopgap-action-rollback --serviceaccount=stopgap-system:stopgap",
+        f"Stopgap may not patch {what} in {namespace}; allow it with: kubectl create rolebinding stopgap-{action.name} -n {namespace} "
+        f"--clusterrole=stopgap-action-{action.name} --serviceaccount=stopgap-system:stopgap",
     )
 
 
 def attributable(situation: Situation) -> Refusal | None:
-    """The newest revision must be to blame."""
-    return attribution.cause(situation.case, situation.findings, situation.step.when.changed_within)
+    """What is wrong must be something that the action can cure; to undo a release, the newest revision must be to blame."""
+    undoes = situation.action is not None and situation.action.undoes
+    return attribution.cause(situation.case, situation.findings, situation.step.changed_within, undoes=undoes)
 
 
 def policy_changed(situation: Situation) -> Refusal | None:
@@ -255,6 +264,7 @@ GUARDS: tuple[Guard, ...] = (
     deployment_paused,
     rollout_in_progress,
     attributable,
+    impossible,
     no_healthy_revision,
     reference_missing,
     rollback_forbidden,
@@ -264,27 +274,3 @@ GUARDS: tuple[Guard, ...] = (
     policy_changed,
     observe_only,
 )
-
-
-def objection(case: Case, remediation: Remediation) -> Refusal | None:
-    """Say what stands against carrying out an intent that was recorded: an order to stop, or that what it rests on is gone."""
-    incident, policy = case.incident, case.policy
-    if incident is None or incident.metadata.uid != remediation.spec.incident_ref.uid or incident.spec.resolution is not None:
-        return Refusal(Reason.Superseded, f"incident {remediation.spec.incident_ref.name} was closed or deleted meanwhile")
-    step = next((one for one in policy.spec.steps if one.name == remediation.spec.step), None) if policy else None
-    if policy is None or step is None or policy.metadata.uid != remediation.spec.policy_ref.uid:
-        return Refusal(Reason.Superseded, f"policy {remediation.spec.policy_ref.name} does not decide about this any more")
-    situation = Situation(case, policy, step, (), Refusal(Reason.Superseded, ""))
-    return next((refusal for guard in (paused, excluded, owned_by_controller, observe_only) if (refusal := guard(situation))), None)
-
-
-def drifting(case: Case) -> str:
-    """Say which tool will bring the old state back at its next deployment, or nothing."""
-    work, live = case.seen.workload, case.seen.live
-    if live and live.drifting_owner:
-        return live.drifting_owner
-    found = owners.owner(work) if work else None
-    if found is None or found.kind is not owners.OwnerKind.HELM:
-        return ""
-    where = f"Helm release {found.name} in {found.namespace}"
-    return f"{where} still holds the bad version: its next upgrade brings it back. helm rollback, or fix the chart"

@@ -2,11 +2,11 @@
 
 from datetime import datetime, timedelta
 
-from stopgap.actions import Good
 from stopgap.api.health import Denied, KnownGood, WorkloadHealthStatus
 from stopgap.api.policy import RemediationPolicy
 from stopgap.core.case import Case
 from stopgap.model import duration
+from stopgap.model.change import Good
 from stopgap.model.observation import Finding, Observation
 from stopgap.model.workload import State, Stint
 

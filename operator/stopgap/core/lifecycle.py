@@ -1,7 +1,7 @@
 """From one status of an incident to the next: conditions, the derived phase, the timeline, and the Events that go with them."""
 
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from stopgap.api import Incident
 from stopgap.api.incident import (
@@ -11,9 +11,10 @@ from stopgap.api.incident import (
     IncidentRefusal,
     IncidentRemediation,
     IncidentStatus,
+    PassedStep,
     Phase,
 )
-from stopgap.api.policy import Source
+from stopgap.api.ladder import Source
 from stopgap.api.remediation import Remediation
 from stopgap.core import timeline
 from stopgap.core.case import Case, Notice
@@ -156,11 +157,13 @@ def remediations(case: Case, story: Story) -> Story:
     return story.set(remediations=listed[-20:])
 
 
-def decision(story: Story, step: str, summary: str, refused: tuple[Refusal, ...], *, allowed: bool) -> Story:
-    """Write down what would be done now and everything that stands against it."""
+def decision(  # noqa: PLR0913 - the parts of a decision
+    story: Story, step: str, summary: str, refused: tuple[Refusal, ...], *, allowed: bool, passed: tuple[PassedStep, ...] = ()
+) -> Story:
+    """Write down what would be done now, everything that stands against it, and which steps were passed over on the way."""
     listed = tuple(IncidentRefusal(reason=one.reason, message=one.message[:1024], until=one.until) for one in refused)
     old = story.status.decision
-    new = IncidentDecision(step=step, allowed=allowed, message=summary[:1024], refusals=listed)
+    new = IncidentDecision(step=step, allowed=allowed, message=summary[:1024], refusals=listed, passed=passed)
     if old and _same(old, new):
         return story
     story = story.set(decision=new)
@@ -173,11 +176,11 @@ def decision(story: Story, step: str, summary: str, refused: tuple[Refusal, ...]
 
 def _same(old: IncidentDecision, new: IncidentDecision) -> bool:
     """Whether nothing changed but figures that move by themselves, such as "3m ago": those are not worth a write."""
-    return (old.step, old.allowed, [one.reason for one in old.refusals]) == (
-        new.step,
-        new.allowed,
-        [one.reason for one in new.refusals],
-    )
+    return _gist(old) == _gist(new)
+
+
+def _gist(one: IncidentDecision) -> tuple[object, ...]:
+    return (one.step, one.allowed, [refusal.reason for refusal in one.refusals], [(step.step, step.reason) for step in one.passed])
 
 
 def _explain(summary: str, refused: tuple[Refusal, ...]) -> str:
@@ -213,6 +216,16 @@ def escalated(story: Story, reason: Reason, message: str) -> Story:
 def contested(story: Story, message: str) -> Story:
     """Somebody undid the action."""
     return escalated(story.observe(CONTESTED, True, Reason.Contested, message), Reason.Contested, message)
+
+
+def resolves_after(case: Case) -> timedelta:
+    """How long everything must be quiet after the mitigation."""
+    return case.policy.spec.resolution.after if case.policy else timedelta(minutes=15)
+
+
+def is_over(case: Case, status: IncidentStatus) -> bool:
+    """Whether it was quiet for long enough to be closed."""
+    return holds(status.conditions, MITIGATED) and status.quiet_since is not None and case.now - status.quiet_since >= resolves_after(case)
 
 
 def resolved(story: Story, reason: Reason, message: str, *, actor: str = "stopgap") -> Story:

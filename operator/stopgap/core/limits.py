@@ -45,6 +45,13 @@ def _pauses(case: Case, policy: RemediationPolicy) -> Iterator[Refusal]:
             yield Refusal(Reason.Paused, f"annotation {PAUSE} on {where}: {reason[:300]}")
 
 
+def killed(case: Case) -> bool:
+    """Whether the platform's kill switch is on: it stops restores as well as actions."""
+    if case.config is None or case.config_paused:
+        return True
+    return any(_requested(case.config.pause_requests, "", case.now))
+
+
 def _requested(requests: tuple[PauseRequest, ...], where: str, now: datetime) -> Iterator[Refusal]:
     for one in requests:
         if one.until is None or one.until > now:

@@ -48,7 +48,7 @@ def fault(policy: RemediationPolicy) -> Refusal | None:
                 f"trigger {trigger.name} uses a detector that this version of Stopgap does not know",
             )
     for step in policy.spec.steps:
-        if step.rollback is None:
+        if step.action is None:
             return Refusal(Reason.NewerThanOperator, f"step {step.name} uses an action that this version of Stopgap does not know")
         if unknown := set(step.when.triggers) - triggers:
             return Refusal(Reason.InvalidPolicy, f"step {step.name} names triggers that do not exist: {', '.join(sorted(unknown))}")

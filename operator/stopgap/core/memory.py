@@ -3,7 +3,7 @@
 from stopgap.api import Incident, Remediation
 from stopgap.api.health import LastAction, Silence, WorkloadHealthStatus
 from stopgap.api.incident import Closing
-from stopgap.api.policy import Source
+from stopgap.api.ladder import Source
 from stopgap.core import knowngood
 from stopgap.core.case import Case
 from stopgap.model.observation import Finding
@@ -46,6 +46,8 @@ def _charged(case: Case, health: WorkloadHealthStatus, one: Remediation) -> Work
     if all(known.remediation != one.metadata.uid for known in health.last_actions):
         charge = LastAction(remediation=one.metadata.uid or "", policy_uid=one.spec.policy_ref.uid, at=one.status.executed_at)
         health = health.model_copy(update={"last_actions": (*health.last_actions, charge)[-50:]})
+        if one.spec.action != "Rollback":
+            return health
         # Denied from the moment it was left; only here, so that a later pardon is not taken back.
         health = knowngood.deny(health, one.spec.plan.from_digest, one.spec.incident_ref.name, one.spec.plan.summary, case.now)
     return health

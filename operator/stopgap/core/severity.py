@@ -1,6 +1,7 @@
 """How severe an incident is: a person's word, then the policy's rules, then its default."""
 
-from stopgap.api.policy import Severity, SeverityRule
+from stopgap.api.ladder import Severity
+from stopgap.api.policy import SeverityRule
 from stopgap.core.case import Case
 from stopgap.model.observation import Finding
 from stopgap.model.workload import State

@@ -1,15 +1,19 @@
 """A case in which a step was chosen: what every guard is asked about."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
-from stopgap.api.policy import RemediationPolicy, Step
+from stopgap.actions import Action
+from stopgap.api.ladder import Step
+from stopgap.api.policy import RemediationPolicy
 from stopgap.core.case import Case
+from stopgap.model.change import Aim, Field, Plan
 from stopgap.model.observation import Finding, Refusal
 from stopgap.model.template import Template
 from stopgap.model.workload import Revision
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Situation:
     """A case in which a step was chosen."""
 
@@ -17,11 +21,39 @@ class Situation:
     policy: RemediationPolicy
     step: Step
     findings: tuple[Finding, ...]
-    back_to: Revision | Refusal
-    """The ReplicaSet to go back to, or why there is none."""
+    aim: Aim | Refusal
+    """What the step's action would do, or why it would do nothing."""
+
+    @property
+    def action(self) -> Action | None:
+        """The step's action."""
+        return self.step.action
+
+    @property
+    def back_to(self) -> Revision | None:
+        """The ReplicaSet to go back to, where the action goes back."""
+        return self.aim.back_to if isinstance(self.aim, Aim) else None
 
     @property
     def older(self) -> Template | None:
         """The template to be put back, once it was read live."""
-        live = self.case.seen.live
-        return live.templates.get(self.back_to.uid) if live and isinstance(self.back_to, Revision) else None
+        live, back_to = self.case.seen.live, self.back_to
+        return live.templates.get(back_to.uid) if live and back_to else None
+
+    @cached_property
+    def plan(self) -> Plan | Refusal | None:
+        """The end state, once everything that it needs was read live; None until then."""
+        seen, action = self.case.seen, self.action
+        if action is None or seen.live is None or not isinstance(self.aim, Aim) or (self.aim.scaler and not seen.live.scaler_known):
+            return None
+        return action.plan(seen, self.aim)
+
+    @property
+    def rolls_pods(self) -> bool:
+        """Whether the action replaces pods, by writing another template."""
+        return self.step.scale is None
+
+    @property
+    def by_autoscaler(self) -> bool:
+        """Whether it is the autoscaler that would be written."""
+        return isinstance(self.plan, Plan) and self.plan.field in {Field.MIN_REPLICAS, Field.MIN_REPLICA_COUNT}

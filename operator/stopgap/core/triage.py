@@ -3,7 +3,8 @@
 from dataclasses import replace
 from datetime import timedelta
 
-from stopgap.api.policy import Source
+from stopgap.api.incident import PassedStep
+from stopgap.api.ladder import Source
 from stopgap.core import attribution, choosing, guards, lifecycle, severity
 from stopgap.core.case import Case, Decision, Opening, soonest
 from stopgap.core.lifecycle import Story
@@ -46,7 +47,7 @@ def firing(case: Case, found: tuple[Finding, ...]) -> Decision:
     decision = Decision(
         findings=found,
         opening=_opening(case, found) if case.incident is None else None,
-        reads=choosing.reads(case, choice),
+        reads=choice.reads,
         refusals=choice.refused,
         intent=intent,
         health=remembered(case, found),
@@ -86,13 +87,14 @@ def _triaged(case: Case, found: tuple[Finding, ...], choice: choosing.Choice, *,
     if story.says(lifecycle.ESCALATED):
         return story.done()
     story = _unwritten(case, story)
-    pending_reads = bool(choosing.reads(case, choice))
-    if not pending_reads:
-        story = lifecycle.decision(story, choice.step.name if choice.step else "", choice.summary, choice.refused, allowed=allowed)
+    if not choice.reads:
+        story = _decided(story, choice, allowed=allowed)
     if by := guards.put_back(case):
         return lifecycle.contested(story, by).done()
     if spent := next((one for one in choice.refused if one.reason is Reason.AttemptsExhausted), None):
         story = lifecycle.escalated(story, Reason.AttemptsExhausted, spent.message)
+    if why := _exhausted(case, choice):
+        story = lifecycle.escalated(story, Reason.LadderExhausted, why)
     return story.done()
 
 
@@ -104,6 +106,25 @@ def _first_concluded(case: Case, story: Story, found: tuple[Finding, ...]) -> St
         return story
     title = case.incident.spec.title if case.incident else ""
     return story.observe(lifecycle.TRIAGED, True, Reason.Triaged, f"a person reports: {title}; no signal fires")
+
+
+def _decided(story: Story, choice: choosing.Choice, *, allowed: bool) -> Story:
+    passed = tuple(PassedStep(step=step.name, reason=why.reason, message=why.message[:1024]) for step, why in choice.passed)
+    step = choice.step.name if choice.step else ""
+    return lifecycle.decision(story, step, choice.summary, choice.refused, allowed=allowed, passed=passed)
+
+
+def _exhausted(case: Case, choice: choosing.Choice) -> str:
+    """Say what was tried and why nothing is left to try, or nothing while something is, or nothing was tried."""
+    acts = [one for one in case.of_incident() if one.status and one.status.executed_at and one.state.ended]
+    ruled_out = next((one for one in choice.refused if one.reason in choosing.LASTING), None)
+    if not acts or choice.reads or (choice.step is not None and ruled_out is None):
+        return ""
+    told = [f"{one.spec.step} ({one.spec.plan.summary}): {one.state}, {one.status.message if one.status else ''}" for one in acts]
+    told += [f"{step.name}: not tried, {why.message}" for step, why in choice.passed]
+    if choice.step is not None and ruled_out is not None:
+        told.append(f"{choice.step.name}: not tried, {ruled_out.message}")
+    return f"no step is left. Tried: {'; '.join(told)}"
 
 
 def _unwritten(case: Case, story: Story) -> Story:

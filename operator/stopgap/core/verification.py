@@ -7,9 +7,10 @@ from stopgap.api.remediation import Remediation, RemediationState
 from stopgap.core import lifecycle
 from stopgap.core.case import Case
 from stopgap.model import duration
+from stopgap.model.change import Field
 from stopgap.model.observation import Finding, Observation
 from stopgap.model.reasons import Reason
-from stopgap.model.workload import State
+from stopgap.model.workload import State, Workload
 
 _POD_TROUBLE = frozenset(
     {
@@ -40,7 +41,24 @@ class Verdict:
 
 def verify(case: Case, remediation: Remediation, findings: tuple[Finding, ...]) -> Verdict:
     """Judge an executed remediation now."""
-    return _overruled(case, remediation) or _same_trouble(findings) or _proof(case, remediation, findings)
+    if remediation.spec.plan.field is Field.TEMPLATE:
+        return _overruled(case, remediation) or _same_trouble(remediation, findings) or _proof(case, remediation, findings)
+    return _rescaled(case, remediation) or _proof(case, remediation, findings)
+
+
+def _rescaled(case: Case, remediation: Remediation) -> Verdict | None:
+    """Somebody else has changed the replicas since."""
+    work, plan = case.seen.workload, remediation.spec.plan
+    if work is None or plan.field is not Field.REPLICAS or work.replicas == plan.ours:
+        return None
+    by = work.changed_by or "somebody"
+    if work.replicas == plan.before:
+        message = (
+            f"{by} put {plan.before} replicas back; Stopgap does not fight. Find out who decides about the number, and stop that first"
+        )
+        return Verdict(RemediationState.FAILED, Reason.Contested, message)
+    message = f"{by} wants {work.replicas} replicas now, so whether {plan.ours} would have helped cannot be told"
+    return Verdict(RemediationState.INCONCLUSIVE, Reason.NotOurs, message)
 
 
 def _overruled(case: Case, remediation: Remediation) -> Verdict | None:
@@ -48,24 +66,26 @@ def _overruled(case: Case, remediation: Remediation) -> Verdict | None:
     if template is None or status is None or work is None or template.digest == status.written_digest:
         return None
     by = work.changed_by or "somebody"
-    if template.digest == remediation.spec.plan.from_digest:
+    if template.digest == remediation.spec.plan.from_digest and remediation.spec.action == "Rollback":
         message = f"{by} put the bad template back; Stopgap does not fight. Find out who deploys it, and stop that first"
         return Verdict(RemediationState.FAILED, Reason.Contested, message)
     message = f"{by} rolled out another template; it is judged afresh"
     return Verdict(RemediationState.INCONCLUSIVE, Reason.SupersededByRevision, message)
 
 
-def _same_trouble(findings: tuple[Finding, ...]) -> Verdict | None:
+def _same_trouble(remediation: Remediation, findings: tuple[Finding, ...]) -> Verdict | None:
     again = next((one for one in findings if one.state is State.FIRING and one.type in _POD_TROUBLE and one.cause is None), None)
     if again is None:
         return None
+    if remediation.spec.action != "Rollback":
+        return Verdict(RemediationState.FAILED, Reason.Failed, f"the new pods fail in the same way ({again.message})")
     message = f"the older revision fails in the same way ({again.message}), so the release was not to blame; look for what else changed"
     return Verdict(RemediationState.FAILED, Reason.NotTheRelease, message)
 
 
 def _proof(case: Case, remediation: Remediation, findings: tuple[Finding, ...]) -> Verdict:
     healthy_for = duration.parse(remediation.spec.healthy_for)
-    lacking = _lacking(case, findings)
+    lacking = _lacking(case, remediation, findings)
     if lacking:
         return _out_of_time(case, remediation, findings, lacking) or Verdict(
             RemediationState.VERIFYING,
@@ -90,13 +110,15 @@ def _proof(case: Case, remediation: Remediation, findings: tuple[Finding, ...]) 
     return Verdict(RemediationState.SUCCEEDED, Reason.Succeeded, message, since)
 
 
-def _lacking(case: Case, findings: tuple[Finding, ...]) -> str:
+def _lacking(case: Case, remediation: Remediation, findings: tuple[Finding, ...]) -> str:
     """Say what is missing from the proof, or nothing."""
     work, seen = case.seen.workload, case.seen
     if work is None or seen.newest is None:
         return "the Deployment controller has not taken up the change yet"
     if work.replicas == 0:
         return "it was scaled to zero, so that nothing can be proved"
+    if short := _short(work, remediation.spec.plan.ours):
+        return f"{short}{_no_room(seen)}"
     left = [one for one in seen.revisions if one.uid != seen.newest.uid and one.replicas > 0]
     if left or not work.rolled_out:
         return f"rolling out: {work.updated_replicas} of {work.replicas} replicas are updated, {work.available_replicas} available"
@@ -106,10 +128,27 @@ def _lacking(case: Case, findings: tuple[Finding, ...]) -> str:
     return f"trigger {loud.trigger} is {loud.state}: {loud.message}" if loud else ""
 
 
+def _short(work: Workload, ours: int | None) -> str:
+    """Say how many of the replicas that an action asked for are missing, or nothing."""
+    if ours is None or (work.replicas >= ours and work.available_replicas >= ours):
+        return ""
+    return f"{work.available_replicas} of the {ours} replicas that were asked for are available, {work.replicas} are wanted now"
+
+
+def _no_room(seen: Observation) -> str:
+    """Say why replicas that are wanted cannot be, as the quota and the scheduler tell it, or nothing."""
+    flags = (seen.workload.replica_failure if seen.workload else None, seen.newest.replica_failure if seen.newest else None)
+    failed = next((flag for flag in flags if flag and flag.holds), None)
+    unplaced = next((pod.unschedulable for pod in seen.pods if pod.unschedulable and not pod.leaving), "")
+    return f"; {failed.message[:300]}" if failed else (f"; no node for a pod: {unplaced[:300]}" if unplaced else "")
+
+
 def _out_of_time(case: Case, remediation: Remediation, findings: tuple[Finding, ...], lacking: str) -> Verdict | None:
     left = remediation.spec.verify_until - case.now
     if left > timedelta(0) or (left > -LONGEST_ROLLOUT and _still_rolling(case.seen)):
         return None
+    if remediation.spec.plan.ours is not None and case.seen.workload and _no_room(case.seen):
+        return Verdict(RemediationState.FAILED, Reason.NoCapacity, f"there is no room for the replicas: {lacking}")
     if any(one.state is State.FIRING for one in findings):
         return Verdict(RemediationState.FAILED, Reason.Failed, f"it did not help in time: {lacking}")
     return Verdict(

@@ -9,19 +9,22 @@ from typing import Any, Final
 import msgspec
 
 from stopgap.api import Remediation
-from stopgap.api.remediation import RemediationState
+from stopgap.api.remediation import RemediationState, RevertState
+from stopgap.core.case import Lent
 from stopgap.core.limits import PAUSE, pause_mark
+from stopgap.core.marks import RESTORE, mark, read_mark
+from stopgap.core.restoring import Put
 from stopgap.effects import facts, wire
 from stopgap.effects.errors import Conflict, Forbidden, Invalid, KubeError, NotFound, Rejected, TooManyRequests, Unanswered, Unreachable
 from stopgap.effects.index import Index
-from stopgap.effects.kube import Kube, PatchKind, item
+from stopgap.effects.kube import Kube, PatchKind
 from stopgap.effects.rights import Rights
-from stopgap.model.change import ReplaceTemplate
+from stopgap.effects.written import LAST_ACTION, Look, Place, first_look, look_at, marks_of, operations, place, place_of
+from stopgap.model.change import Change, Field, SetNumber
 from stopgap.model.observation import Refusal
 from stopgap.model.reasons import Reason
-from stopgap.model.template import Template
+from stopgap.model.refs import Target
 
-LAST_ACTION: Final = "stopgap.dev/last-action"
 MOST_TRIES: Final = 5
 _PAUSE_BETWEEN_LOOKS: Final = 0.2
 _LONGEST_PAUSE: Final = 5.0
@@ -40,19 +43,6 @@ class Outcome:
     written_digest: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class _Look:
-    """The target as it is now."""
-
-    uid: str
-    generation: int
-    annotations: dict[str, str]
-    template: Template
-    ours_since: datetime | None
-    leaving: bool
-    paused: bool
-
-
 class Executor:
     """The only place that writes to workloads."""
 
@@ -62,7 +52,7 @@ class Executor:
         self._index = index
 
     async def perform(  # noqa: PLR0911 - each return is one way in which a write ends
-        self, remediation: Remediation, change: ReplaceTemplate | Refusal, *, first: bool, objection: Callable[[], Refusal | None]
+        self, remediation: Remediation, change: Change | Refusal, *, first: bool, objection: Callable[[], Refusal | None]
     ) -> Outcome | None:
         """Bring the remediation to an outcome. `first`: nothing was sent under it before, so the first write needs no look.
 
@@ -70,25 +60,26 @@ class Executor:
         Whatever happens, at most one write takes effect: it carries the remediation's UID and tests the generation. `objection` is asked
         directly before every send. None: this copy may not act any more, and leaves the intent to the one that may.
         """
-        tries, generation = 0, remediation.spec.generation
-        look_first = unsure = not first
+        tries, where, look = 0, place_of(remediation), first_look(remediation)
+        # What has no generation is looked at before the first write: then its old value and marks are what is tested.
+        look_first, unsure = not first or isinstance(change, SetNumber), not first
         rejected: KubeError | None = None
         while True:
             if look_first or isinstance(change, Refusal):
-                look = await self._look(remediation)
-                settled = self._settle(remediation, look, tries)
-                if settled or look is None:
+                before, now = look, await self._look(where)
+                settled = self._settle(remediation, where, now, tries)
+                if settled or now is None:
                     return settled or _gone(remediation, tries)
-                if unsure and look.generation != generation:
+                if unsure and now.generation and now.generation != before.generation:
                     # A write of ours may have been made and undone again by a person: nobody can tell, so it is not repeated.
                     message = "whether it was written before the workload was changed again cannot be told; look, and decide by hand"
                     return Outcome(RemediationState.OUTCOME_UNKNOWN, Reason.OutcomeUnknown, message, tries)
                 if isinstance(change, Refusal):
                     return Outcome(RemediationState.REFUSED, change.reason, change.message, tries)
-                if rejected is not None and look.generation == generation:
+                if rejected is not None and _unchanged(before, now):
                     # Our tests held, so it was the content that was refused: by validation, or by somebody's admission.
                     return Outcome(RemediationState.REFUSED, Reason.Refused, f"the API server refused: {rejected}", tries)
-                generation = look.generation
+                look = now
             if self._kube.clock.now() > remediation.spec.not_after or tries >= MOST_TRIES:
                 message = f"it was not written in time ({tries} tries); it is decided afresh"
                 return Outcome(RemediationState.SUPERSEDED, Reason.Superseded, message, tries)
@@ -99,23 +90,22 @@ class Executor:
                     else Outcome(RemediationState.REFUSED, against.reason, against.message, tries)
                 )
             tries += 1
-            sent = await self._send(remediation, change, generation, tries)
+            sent = await self._send(remediation, where, look, change, tries)
             if isinstance(sent, Outcome):
                 return sent
             look_first, rejected = True, sent if isinstance(sent, Invalid) else None
             unsure = unsure or isinstance(sent, Unanswered)
 
-    async def _send(self, remediation: Remediation, change: ReplaceTemplate, generation: int, tries: int) -> Outcome | KubeError:
+    async def _send(self, remediation: Remediation, where: Place, look: Look, change: Change, tries: int) -> Outcome | KubeError:
         """Send the one write; an error that comes back means: look what became of it."""
-        path = item("apps/v1", "deployments", change.target.name, namespace=change.target.namespace)
+        text = mark(lent_by(remediation)) if isinstance(change, SetNumber) and remediation.spec.plan.revert else None
+        patch = operations(where, look, change, marks_of(remediation, text))
         try:
-            raw = await self._kube.patch(path, operations(remediation, change, generation), how=PatchKind.JSON)
+            raw = await self._kube.patch(where.path, patch, how=PatchKind.JSON)
         except NotFound:
-            return Outcome(RemediationState.SUPERSEDED, Reason.TargetGone, f"{change.target} no longer exists", tries)
+            return Outcome(RemediationState.SUPERSEDED, Reason.TargetGone, f"{remediation.spec.target_ref.name} no longer exists", tries)
         except Forbidden as error:
-            # Admission refuses with the same code as missing rights, but only the latter can be granted by the namespace's owner.
-            self._rights.forget(change.target.namespace)
-            reason = Reason.Refused if await self._rights.may_patch(change.target.namespace) else Reason.NotAuthorized
+            reason = await self._why_forbidden(remediation, where)
             return Outcome(RemediationState.REFUSED, reason, f"the API server refused: {error}", tries)
         except Rejected as error:
             return Outcome(RemediationState.REFUSED, Reason.Refused, f"the API server refused: {error}", tries)
@@ -124,71 +114,135 @@ class Executor:
             return error
         except (Invalid, Conflict, Unanswered) as error:
             return error
-        return self._written(remediation, raw, tries)
+        return self._written(remediation, where, raw, tries)
 
-    def _written(self, remediation: Remediation, raw: bytes, tries: int) -> Outcome:
-        stored = msgspec.json.decode(raw, type=wire.Deployment)
-        written = Template.read(bytes(stored.spec.template)).digest
-        self._index.put_workload(facts.workload(stored))
-        plan = remediation.spec.plan
+    async def _why_forbidden(self, remediation: Remediation, where: Place) -> Reason:
+        # Admission refuses with the same code as missing rights, but only the latter can be granted by the namespace's owner.
+        namespace = remediation.metadata.namespace or ""
+        self._rights.forget(namespace)
+        return Reason.Refused if await self._rights.may_patch(namespace, *where.resource) else Reason.NotAuthorized
+
+    def _written(self, remediation: Remediation, where: Place, raw: bytes, tries: int) -> Outcome:
+        self._fold(where, raw)
+        plan, now = remediation.spec.plan, self._kube.clock.now()
+        if where.field is not Field.TEMPLATE:
+            return Outcome(RemediationState.VERIFYING, Reason.Executed, plan.summary, tries, now)
+        written = look_at(raw, where.field).value
         mutated = "" if written == plan.to_digest else "; admission changed the template that was written"
-        return Outcome(RemediationState.VERIFYING, Reason.Executed, f"{plan.summary}{mutated}", tries, self._kube.clock.now(), written)
+        return Outcome(RemediationState.VERIFYING, Reason.Executed, f"{plan.summary}{mutated}", tries, now, written)
 
-    def _settle(self, remediation: Remediation, look: _Look | None, tries: int) -> Outcome | None:
-        """Say what the target's present state means for the remediation; None: it is as it was, and may be written to."""
-        if look is None or look.uid != remediation.spec.target_ref.uid or look.leaving:
+    def _fold(self, where: Place, raw: bytes) -> None:
+        # What was seen here must not be contradicted by an index that is some milliseconds behind.
+        if where.resource == ("apps", "deployments"):
+            self._index.put_workload(facts.workload(msgspec.json.decode(raw, type=wire.Deployment)))
+
+    def _settle(self, remediation: Remediation, where: Place, look: Look | None, tries: int) -> Outcome | None:
+        """Say what the object's present state means for the remediation; None: it is as it was, and may be written to."""
+        if look is None or look.uid != where.uid or look.leaving:
             return _gone(remediation, tries)
         plan = remediation.spec.plan
-        if look.annotations.get(LAST_ACTION) == remediation.metadata.uid:
+        if look.mark(LAST_ACTION) == remediation.metadata.uid:
             when = look.ours_since or self._kube.clock.now()
             # What we wrote, not what is there now: if somebody has changed it since, verification is to see that.
             return Outcome(RemediationState.VERIFYING, Reason.Executed, plan.summary, tries, when, plan.to_digest)
-        if look.template.digest != plan.from_digest:
-            message = "the template was changed by somebody else before the write; it is judged afresh"
+        if look.value != (plan.from_digest if where.field is Field.TEMPLATE else plan.before):
+            what = "the template" if where.field is Field.TEMPLATE else "the number"
+            message = f"{what} was changed by somebody else before the write; it is judged afresh"
             return Outcome(RemediationState.SUPERSEDED, Reason.Superseded, message, tries)
         if look.paused:
             return Outcome(RemediationState.REFUSED, Reason.DeploymentPaused, "the Deployment was paused meanwhile (spec.paused)", tries)
-        if reason := pause_mark(look.annotations):
+        if reason := pause_mark(look.annotations or {}):
             return Outcome(RemediationState.REFUSED, Reason.Paused, f"annotation {PAUSE} was set meanwhile: {reason[:300]}", tries)
         return None
 
-    async def _look(self, remediation: Remediation) -> _Look | None:
-        """Read the target; keep trying while the API server does not answer, for without an answer nothing may be concluded."""
-        path = item("apps/v1", "deployments", remediation.spec.target_ref.name, namespace=remediation.metadata.namespace)
+    async def _look(self, where: Place) -> Look | None:
+        """Read the object; keep trying while the API server does not answer, for without an answer nothing may be concluded."""
         while True:
             try:
-                stored = msgspec.json.decode(await self._kube.get(path), type=wire.Deployment)
-                # What was seen here must not be contradicted by an index that is some milliseconds behind.
-                self._index.put_workload(facts.workload(stored))
-                return _read(stored)
+                raw = await self._kube.get(where.path)
             except NotFound:
                 return None
             except Forbidden:
                 raise
             except KubeError:
                 await asyncio.sleep(_PAUSE_BETWEEN_LOOKS)
+            else:
+                self._fold(where, raw)
+                return look_at(raw, where.field)
+
+    # ------------------------------------------------------------------------------------------------------ putting back
+
+    async def put_back(self, target: Target, uid: str, lent: Lent) -> Put | None:
+        """Put back what was changed for a while, where it is still ours. None: not now; it is tried again."""
+        where = place(target, uid, lent.field, lent.scaler)
+        for _ in range(MOST_TRIES):
+            look = await self._look(where)
+            if settled := _put_already(where, look, lent):
+                return settled
+            if look is None:
+                return None
+            try:
+                patch = operations(where, look, SetNumber(lent.field, lent.ours, lent.before), {RESTORE: None})
+                self._fold(where, await self._kube.patch(where.path, patch, how=PatchKind.JSON))
+            except (Forbidden, Rejected) as error:
+                return Put(RevertState.FAILED, Reason.RestoreFailed, f"the API server refused to put {lent.before} back: {error}")
+            except KubeError:
+                await asyncio.sleep(_PAUSE_BETWEEN_LOOKS)
+            else:
+                return Put(RevertState.DONE, Reason.Restored, _put(lent))
+        return None
 
     async def give_back(self, remediation: Remediation) -> bool:
         """Give up the ownership of the fields we wrote: one metadata-only patch. Says whether they are given back."""
+        where = place_of(remediation)
         for _ in range(MOST_TRIES):
-            if await self._give_back_once(remediation):
+            if await self._give_back_once(where):
                 return True
         return False
 
-    async def _give_back_once(self, remediation: Remediation) -> bool:
-        path = item("apps/v1", "deployments", remediation.spec.target_ref.name, namespace=remediation.metadata.namespace)
+    async def _give_back_once(self, where: Place) -> bool:
         try:
-            body = msgspec.json.decode(await self._kube.get(path))
+            body = msgspec.json.decode(await self._kube.get(where.path))
             entries = [index for index, one in enumerate(body["metadata"].get("managedFields") or ()) if one.get("manager") == "stopgap"]
-            if not entries or body["metadata"]["uid"] != remediation.spec.target_ref.uid:
+            if not entries or body["metadata"]["uid"] != where.uid:
                 return True
-            raw = await self._kube.patch(path, _without_entries(body, entries), how=PatchKind.JSON)
+            raw = await self._kube.patch(where.path, _without_entries(body, entries), how=PatchKind.JSON)
         except NotFound:
             return True
         except (Invalid, Conflict, Forbidden, Rejected, TooManyRequests, Unreachable, Unanswered):
             return False
-        self._index.put_workload(facts.workload(msgspec.json.decode(raw, type=wire.Deployment)))
+        self._fold(where, raw)
         return True
+
+
+def lent_by(remediation: Remediation) -> Lent:
+    """Return what a remediation changes for a while."""
+    plan = remediation.spec.plan
+    return Lent(plan.field, plan.scaler, plan.before, plan.ours, remediation.metadata.uid or "", remediation)
+
+
+def _put_already(where: Place, look: Look | None, lent: Lent) -> Put | None:
+    """Say why nothing is to be written to put it back; None: it is still as we left it."""
+    if look is None or look.uid != where.uid or look.leaving:
+        return Put(RevertState.NOT_NEEDED, Reason.TargetGone, "the object is gone, so that nothing is left to put back")
+    said = read_mark(look.mark(RESTORE) or "")
+    ours = said is not None and said.remediation_uid == lent.remediation_uid
+    if ours and look.value == lent.ours:
+        return None
+    if not ours and look.value == lent.before:
+        return Put(RevertState.DONE, Reason.Restored, _put(lent))
+    now = "nothing" if look.value is None else look.value
+    return Put(RevertState.NOT_NEEDED, Reason.NotOurs, f"somebody set it to {now} since, so it is left as it is")
+
+
+def _put(lent: Lent) -> str:
+    return f"put back {lent.ours} → {'unset' if lent.before is None else lent.before}"
+
+
+def _unchanged(before: Look, now: Look) -> bool:
+    if now.generation:
+        return now.generation == before.generation
+    return (now.value, now.annotations) == (before.value, before.annotations)
 
 
 def _gone(remediation: Remediation, tries: int) -> Outcome:
@@ -196,30 +250,6 @@ def _gone(remediation: Remediation, tries: int) -> Outcome:
     return Outcome(RemediationState.SUPERSEDED, Reason.TargetGone, message, tries)
 
 
-def operations(remediation: Remediation, change: ReplaceTemplate, generation: int) -> list[dict[str, Any]]:
-    """Return the JSON patch: tests of identity and generation, then the template and the mark of this remediation."""
-    mark = LAST_ACTION.replace("/", "~1")
-    return [
-        {"op": "test", "path": "/metadata/uid", "value": change.uid},
-        {"op": "test", "path": "/metadata/generation", "value": generation},
-        {"op": "add", "path": f"/metadata/annotations/{mark}", "value": remediation.metadata.uid},
-        {"op": "replace", "path": "/spec/template", "value": change.template.body},
-    ]
-
-
 def _without_entries(body: dict[str, Any], entries: list[int]) -> list[dict[str, Any]]:
     removals: list[dict[str, Any]] = [{"op": "test", "path": "/metadata/resourceVersion", "value": body["metadata"]["resourceVersion"]}]
     return removals + [{"op": "remove", "path": f"/metadata/managedFields/{index}"} for index in reversed(entries)]
-
-
-def _read(stored: wire.Deployment) -> _Look:
-    ours = [one.time for one in stored.metadata.managed_fields if one.manager == "stopgap" and not one.subresource]
-    return _Look(
-        uid=stored.metadata.uid,
-        generation=stored.metadata.generation,
-        annotations=stored.metadata.annotations,
-        template=Template.read(bytes(stored.spec.template)),
-        ours_since=datetime.fromisoformat(max(ours)) if ours else None,
-        leaving=stored.metadata.deletion_timestamp is not None,
-        paused=stored.spec.paused,
-    )

@@ -15,6 +15,7 @@ _READ_ANNOTATIONS: Final = frozenset(
         "deployment.kubernetes.io/revision",
         "stopgap.dev/pause",
         "stopgap.dev/last-action",
+        "stopgap.dev/restore",
         "kubernetes.io/change-cause",
         "argocd.argoproj.io/tracking-id",
         "meta.helm.sh/release-name",

@@ -8,11 +8,12 @@ import msgspec
 from stopgap.api import RemediationConfig
 from stopgap.api.config import NAME as CONFIG_NAME
 from stopgap.core import owners
-from stopgap.core.case import Case
+from stopgap.core.case import Case, Reads
 from stopgap.effects.errors import Forbidden, KubeError, NotFound
 from stopgap.effects.kube import Kube, item
 from stopgap.effects.records import Records
 from stopgap.effects.rights import Rights
+from stopgap.effects.scalers import RESOURCES, Scalers, Scaling
 from stopgap.model.base import API_VERSION, Permission
 from stopgap.model.observation import Live
 from stopgap.model.template import Template
@@ -66,23 +67,28 @@ class LiveReads:
         self._kube = kube
         self._records = records
         self._rights = rights
+        self._scalers = Scalers(kube)
         self._own_namespace = own_namespace
         self._argocd_namespace = argocd_namespace
 
-    async def read(self, case: Case, replica_sets: frozenset[str]) -> Live:
+    async def read(self, case: Case, reads: Reads) -> Live:
         """Read everything at once; only the objects that the older template needs in addition come after it."""
         work = case.seen.workload
         if work is None:
             raise ValueError(f"{case.seen.target} has no workload to read about")
-        names = {one.uid: one.name for one in case.seen.revisions if one.uid in replica_sets}
-        templates, namespace, policy_current, config_readable, ownership, may_patch = await asyncio.gather(
-            self._templates(work.namespace, names),
-            self._namespace(work.namespace),
-            self._policy_is_current(case),
-            self._config_is_readable(),
-            self._ownership(work),
-            self._rights.may_patch(work.namespace),
+        names = {one.uid: one.name for one in case.seen.revisions if one.uid in reads.replica_sets}
+        scaling, (templates, namespace, policy_current, config_readable, ownership, may_patch) = await asyncio.gather(
+            self._scaling(work, wanted=reads.scaler),
+            asyncio.gather(
+                self._templates(work.namespace, names),
+                self._namespace(work.namespace),
+                self._policy_is_current(case),
+                self._config_is_readable(),
+                self._ownership(work),
+                self._rights.may_patch(work.namespace),
+            ),
         )
+        scaler = scaling.scaler if scaling else None
         missing, unreadable = await self._missing(case, templates)
         return Live(
             templates=templates,
@@ -92,9 +98,17 @@ class LiveReads:
             owner=ownership.message if ownership and ownership.reconciles else "",
             drifting_owner=ownership.message if ownership and not ownership.reconciles else "",
             may_patch=may_patch,
+            replica_sets=reads.replica_sets,
+            scaler=scaler,
+            scaler_known=scaling is not None,
+            may_patch_scaler=scaler is None or await self._rights.may_patch(work.namespace, *RESOURCES[scaler.kind]),
+            disruption_floor=scaling.disruption_floor if scaling else 0,
             policy_current=policy_current,
             config_readable=config_readable,
         )
+
+    async def _scaling(self, work: Workload, *, wanted: bool) -> Scaling | None:
+        return await self._scalers.read(work) if wanted else None
 
     async def template(self, namespace: str, name: str) -> Template | None:
         """Read one ReplicaSet's template; None when it is gone."""

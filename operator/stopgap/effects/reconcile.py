@@ -11,8 +11,9 @@ from stopgap.api import Incident, Remediation
 from stopgap.api.health import WorkloadHealthStatus
 from stopgap.api.incident import IncidentStatus
 from stopgap.api.remediation import RemediationState, RemediationStatus
-from stopgap.core import attribution, guards
-from stopgap.core.case import Case, Decision, Intent, Notice
+from stopgap.core import attribution, objecting, restoring
+from stopgap.core.case import Case, Decision, Intent, Lent, Notice, Reads
+from stopgap.core.changes import change_of
 from stopgap.core.decide import decide
 from stopgap.effects.execute import Executor, Outcome
 from stopgap.effects.firstsight import FirstSight
@@ -21,7 +22,7 @@ from stopgap.effects.observe import Observer
 from stopgap.effects.record import Recorder
 from stopgap.effects.records import target_of
 from stopgap.effects.telemetry import Telemetry
-from stopgap.model.change import ReplaceTemplate
+from stopgap.model.change import Change
 from stopgap.model.conditions import Truth, condition, put
 from stopgap.model.observation import Live, Refusal
 from stopgap.model.reasons import Reason
@@ -69,10 +70,12 @@ class Reconciler:
         self._observer.note_onset(target, attribution.onset(decision.findings))
         if decision.opening or decision.reads:
             case, decision = await self._open(case, decision)
-        if decision.intent and decision.reads == frozenset():
+        if decision.intent:
             case, decision = await self._act(case, decision, decision.intent)
         if decision.resume:
             case, decision = await self._resume(case, decision.resume)
+        if decision.restore:
+            decision = await self._restore(case, decision, decision.restore)
         await self._write(case, decision)
         return decision.look_again.total_seconds() if decision.look_again else None
 
@@ -102,18 +105,18 @@ class Reconciler:
         fresh = replace(fresh, seen=replace(fresh.seen, live=await self._read(fresh, decision.reads)))
         return fresh, decide(fresh)
 
-    async def _read(self, case: Case, replica_sets: frozenset[str]) -> Live | None:
+    async def _read(self, case: Case, reads: Reads) -> Live | None:
         """Read live; what was read a moment ago is good enough where something stood against the action anyway."""
-        if not replica_sets or case.seen.workload is None:
+        if not reads or case.seen.workload is None:
             return None
         policy = case.policy.metadata if case.policy else None
         about = (case.seen.workload.uid, case.seen.workload.generation, policy.uid if policy else "", policy.generation if policy else 0)
         believed = self._believed.get(case.seen.target)
         recent = believed is not None and (case.now - believed.read_at).total_seconds() < REREAD_SECONDS
-        if believed and recent and believed.about == about and replica_sets <= believed.replica_sets:
+        if believed and recent and believed.about == about and believed.live.covers(reads.replica_sets, scaler=reads.scaler):
             return believed.live
-        live = await self._live.read(case, replica_sets)
-        self._believed[case.seen.target] = _Believed(about, replica_sets, live, case.now)
+        live = await self._live.read(case, reads)
+        self._believed[case.seen.target] = _Believed(about, live, case.now)
         return live
 
     async def _act(self, case: Case, decision: Decision, intent: Intent) -> tuple[Case, Decision]:
@@ -130,16 +133,15 @@ class Reconciler:
         work, live, target = case.seen.workload, case.seen.live, case.seen.target
         if work is None or live is None:
             raise ValueError(f"an action on {target} was decided without the workload or the live reads")
+        plan = intent.spec.plan
+        change = change_of(plan, live.templates.get(plan.replica_set_uid) or case.seen.template)
         remediation, new = await self._recorder.intend(work, intent.spec)
-        change = ReplaceTemplate(target, work.uid, intent.spec.generation, live.templates[intent.back_to])
         if case.incident is not None and decision.status is not None:
             case = replace(case, incident=case.incident.model_copy(update={"status": decision.status}))
         after, then = await self._carry_out(case, remediation, change, first=new)
         return after, replace(then, notices=(*decision.notices, *then.notices))
 
-    async def _carry_out(
-        self, case: Case, remediation: Remediation, change: ReplaceTemplate | Refusal, *, first: bool
-    ) -> tuple[Case, Decision]:
+    async def _carry_out(self, case: Case, remediation: Remediation, change: Change | Refusal, *, first: bool) -> tuple[Case, Decision]:
         def objection() -> Refusal | None:
             return self._objection(remediation)
 
@@ -160,25 +162,20 @@ class Reconciler:
 
     async def _resume(self, case: Case, remediation: Remediation) -> tuple[Case, Decision]:
         """Finish an intent that was found: after a restart, or of a copy that is no longer the leader."""
-        plan, ref = remediation.spec.plan, remediation.spec.target_ref
-        template = await self._live.template(case.seen.target.namespace, plan.replica_set)
-        against = await self._against_resuming(case, remediation)
-        change: ReplaceTemplate | Refusal
-        if against is not None:
-            change = against
-        elif template is None or template.digest != plan.to_digest:
-            change = Refusal(Reason.NoHealthyRevision, f"ReplicaSet {plan.replica_set} is gone or was changed")
-        else:
-            change = ReplaceTemplate(case.seen.target, ref.uid, remediation.spec.generation, template)
+        plan = remediation.spec.plan
+        template = case.seen.template
+        if plan.replica_set:
+            template = await self._live.template(case.seen.target.namespace, plan.replica_set)
+        change = await self._against_resuming(case, remediation) or change_of(plan, template)
         return await self._carry_out(case, remediation, change, first=False)
 
     async def _against_resuming(self, case: Case, remediation: Remediation) -> Refusal | None:
         """Say what now stands against finishing an intent: a person's order to stop, or a policy that is gone or less bold."""
-        live = await self._live.read(case, frozenset())
+        live = await self._live.read(case, Reads(live=True))
         fresh = self._observer.case(case.seen.target, live)
         if not live.policy_current:
             return Refusal(Reason.NoStepApplies, "the policy was changed or deleted meanwhile")
-        return guards.objection(fresh, remediation)
+        return objecting.objection(fresh, remediation)
 
     def _objection(self, remediation: Remediation) -> Refusal | None:
         """Say what now stands against carrying out an intent, from memory: asked directly before a write, it must not wait."""
@@ -186,7 +183,18 @@ class Reconciler:
             return Refusal(Reason.NotLeader, "this copy does not hold the Lease any more")
         ref = remediation.spec.target_ref
         fresh = self._observer.case(Target(remediation.metadata.namespace or "", ref.kind, ref.name))
-        return guards.objection(fresh, remediation)
+        return objecting.objection(fresh, remediation)
+
+    async def _restore(self, case: Case, decision: Decision, lent: Lent) -> Decision:
+        """Put back what was temporary. What is left of a lost record is put back only once the API server says that it is lost."""
+        work = case.seen.workload
+        if work is None or (lent.remediation is None and await self._recorder.knows(work, lent.remediation_uid)):
+            return decision
+        put = await self._executor.put_back(case.seen.target, work.uid, lent)
+        if put is None:
+            return decision
+        log.info("put back", extra={"target": str(case.seen.target), "state": str(put.state), "why": put.message})
+        return restoring.told(case, decision, lent, put)
 
     # ------------------------------------------------------------------------------------------------------- recording
 
@@ -260,7 +268,6 @@ class _Believed:
     """Live reads that are good enough for saying no for a while."""
 
     about: tuple[str, int, str | None, int | None]
-    replica_sets: frozenset[str]
     live: Live
     read_at: datetime
 
@@ -283,6 +290,7 @@ def _settled(remediation: Remediation, outcome: Outcome, now: datetime) -> Remed
         "tries": status.tries + outcome.tries,
         "executed_at": outcome.executed_at,
         "written_digest": outcome.written_digest,
+        "revert": restoring.owed(remediation, outcome.executed_at),
     }
     if outcome.state is not RemediationState.VERIFYING:
         settled = condition("Succeeded", Truth.FALSE, outcome.reason, outcome.message, now)

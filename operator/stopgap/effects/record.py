@@ -10,7 +10,8 @@ from pydantic import BaseModel
 from stopgap.api import Incident, Remediation, RemediationPolicy, WorkloadHealth
 from stopgap.api.health import WorkloadHealthSpec, WorkloadHealthStatus
 from stopgap.api.incident import CLOSED_LABEL, TARGET_UID_LABEL, IncidentSource, IncidentSpec, IncidentStatus
-from stopgap.api.policy import PolicyStatus, Source
+from stopgap.api.ladder import Source
+from stopgap.api.policy import PolicyStatus
 from stopgap.api.remediation import RemediationSpec, RemediationStatus
 from stopgap.core.case import Notice, Opening
 from stopgap.effects.errors import Conflict, NotFound
@@ -75,6 +76,12 @@ class Recorder:
                 if found and _same_intent(found.spec, spec) and not found.state.ended:
                     return found, False
         raise RuntimeError(f"no free name for a remediation of {work.target} at generation {spec.generation}")
+
+    async def knows(self, work: Workload, uid: str) -> bool:
+        """Say whether there is a Remediation of this UID, whatever was heard of it so far."""
+        path = collection(API_VERSION, Remediation.plural, work.namespace)
+        listed = msgspec.json.decode(await self._kube.get(path, {"labelSelector": f"{TARGET_UID_LABEL}={work.uid}"}))["items"]
+        return any(one["metadata"]["uid"] == uid for one in listed)
 
     async def incident(self, incident: Incident, status: IncidentStatus) -> Incident:
         """Write an incident's status."""

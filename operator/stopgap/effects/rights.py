@@ -19,26 +19,27 @@ class Rights:
 
     def __init__(self, kube: Kube) -> None:
         self._kube = kube
-        self._known: dict[str, tuple[bool, float]] = {}
+        self._known: dict[tuple[str, str, str], tuple[bool, float]] = {}
 
-    async def may_patch(self, namespace: str) -> bool:
-        """Say whether we may patch Deployments there. When the question fails, the write itself will tell."""
-        answer, until = self._known.get(namespace, (False, 0.0))
+    async def may_patch(self, namespace: str, group: str = "apps", resource: str = "deployments") -> bool:
+        """Say whether we may patch objects of this kind there. When the question fails, the write itself will tell."""
+        key = (namespace, group, resource)
+        answer, until = self._known.get(key, (False, 0.0))
         if time.monotonic() < until:
             return answer
         try:
-            answer = await self._ask(namespace)
+            answer = await self._ask(*key)
         except KubeError:
             return True
-        self._known[namespace] = (answer, time.monotonic() + (GRANTED_FOR if answer else REFUSED_FOR))
+        self._known[key] = (answer, time.monotonic() + (GRANTED_FOR if answer else REFUSED_FOR))
         return answer
 
     def forget(self, namespace: str) -> None:
         """Believe nothing about a namespace any more."""
-        self._known.pop(namespace, None)
+        self._known = {key: known for key, known in self._known.items() if key[0] != namespace}
 
-    async def _ask(self, namespace: str) -> bool:
-        attributes = {"namespace": namespace, "verb": "patch", "group": "apps", "resource": "deployments"}
+    async def _ask(self, namespace: str, group: str, resource: str) -> bool:
+        attributes = {"namespace": namespace, "verb": "patch", "group": group, "resource": resource}
         body: dict[str, Any] = {
             "apiVersion": "authorization.k8s.io/v1",
             "kind": "SelfSubjectAccessReview",

@@ -11,6 +11,23 @@ from stopgap.model.workload import Exit, Level, Neighbour, Pod, Revision, State,
 
 
 @dataclass(frozen=True, slots=True)
+class Scaler:
+    """What scales a workload in place of its own `replicas`."""
+
+    kind: str
+    """HorizontalPodAutoscaler or ScaledObject."""
+    name: str
+    uid: str
+    minimum: int | None
+    """None: not set."""
+    maximum: int
+
+    def __str__(self) -> str:
+        """Read as kubectl would be asked."""
+        return f"{self.kind.lower()}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
 class Live:
     """What was read from the API server beside opening the incident: never older than the incident's first write."""
 
@@ -27,9 +44,23 @@ class Live:
     """An owner that does not reconcile by itself, in one sentence, or empty."""
     may_patch: bool = True
     """Whether the API server says that we may patch the target."""
+    scaler: Scaler | None = None
+    """What scales the workload, where that was asked for; None: nothing does."""
+    scaler_known: bool = False
+    """Whether it was asked for."""
+    may_patch_scaler: bool = True
+    """Whether the API server says that we may patch what scales the workload."""
+    disruption_floor: int = 0
+    """Pods that PodDisruptionBudgets need, where that was asked for."""
+    replica_sets: frozenset[str] = frozenset()
+    """UIDs of the ReplicaSets that were asked for, there or not."""
     policy_current: bool = True
     """Whether the policy still exists with the generation that was decided on."""
     config_readable: bool = True
+
+    def covers(self, replica_sets: frozenset[str], *, scaler: bool) -> bool:
+        """Whether everything that is needed was asked for."""
+        return replica_sets <= self.replica_sets | self.templates.keys() and (self.scaler_known or not scaler)
 
 
 @dataclass(frozen=True, slots=True)

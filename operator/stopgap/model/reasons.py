@@ -87,6 +87,12 @@ class Reason(StrEnum):
     )
     MutableImage = "MutableImage", "An image tag of the older template may mean another image by now."
     RecreateOutage = "RecreateOutage", "The strategy would take down the pods that still serve."
+    NoCapacity = (
+        "NoCapacity",
+        "There is no room for the replicas that the action wants: an autoscaler, a budget, a quota or the nodes end it.",
+    )
+    NothingToDo = "NothingToDo", "The workload is already in the state that the action would bring it to."
+    AutoscalerDecides = "AutoscalerDecides", "An autoscaler decides about the number of replicas, and would undo this change."
     NotAuthorized = "NotAuthorized", "Stopgap's ServiceAccount may not make this change here."
     ObserveOnly = "ObserveOnly", "The mode is Observe: the action is described and not taken."
     NoStepApplies = "NoStepApplies", "No step of the policy is meant for this finding."
@@ -106,6 +112,12 @@ class Reason(StrEnum):
     )
     MutatedByAdmission = "MutatedByAdmission", "Admission changed the template that was written."
 
+    # What is temporary.
+    Restored = "Restored", "What an action had changed for a while was put back."
+    RestoreHeld = "RestoreHeld", "A signal fires again, so what is temporary stays until it is quiet."
+    RestoreFailed = "RestoreFailed", "What is temporary could not be put back; a person has to."
+    NotOurs = "NotOurs", "Somebody changed the value since, so it is left as it is."
+
     # The way of an incident.
     Detected = "Detected", "An incident began."
     Triaged = "Triaged", "The signals, the severity and the suspected change are known."
@@ -115,6 +127,7 @@ class Reason(StrEnum):
     Resolved = "Resolved", "The incident is over."
     FalseAlarm = "FalseAlarm", "A person says that there was no incident."
     SignalLost = "SignalLost", "Every signal has been unknown for too long; people decide."
+    LadderExhausted = "LadderExhausted", "Every step that is meant for this was tried or passed over, and it still bleeds."
     Escalated = "Escalated", "Automation has ended here; people take over."
     Contested = "Contested", "Somebody put the bad revision back after the action. Stopgap does not fight."
     SupersededByRevision = "SupersededByRevision", "Somebody rolled out another revision; it is judged afresh."

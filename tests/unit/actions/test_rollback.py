@@ -7,7 +7,8 @@ import msgspec
 import pytest
 from tests.conftest import BAD, GOOD, NEW, OLD, make_live, make_revision, make_seen, make_workload
 
-from stopgap.actions import Good, Rollback
+from stopgap.actions import Rollback
+from stopgap.model.change import Aim, Good, Known, Plan
 from stopgap.model.observation import Observation, Refusal
 from stopgap.model.reasons import Reason
 
@@ -17,14 +18,19 @@ FIVE = make_seen(
     revisions=(msgspec.structs.replace(NEW, number=5), *(make_revision(number, uid=f"older-{number}") for number in (4, 3, 2, 1))),
 )
 
+TO_OLD = Aim("roll back 2 → 1", back_to=OLD)
+
 
 def good(number: int, digest: str = "", lasted: timedelta = DAY) -> Good:
     return Good(f"older-{number}", digest or f"digest-{number}", lasted)
 
 
 def wants(*known: Good, denied: tuple[str, ...] = (), seen: Observation = FIVE, **fields: Any) -> str | Refusal:
-    found = Rollback.model_validate(fields).wants(seen, known, frozenset(denied))
-    return found if isinstance(found, Refusal) else found.uid
+    found = Rollback.model_validate(fields).wants(seen, Known(known, frozenset(denied)))
+    if isinstance(found, Refusal):
+        return found
+    assert found.back_to is not None
+    return found.back_to.uid
 
 
 def test_it_goes_back_to_the_youngest_revision_that_was_healthy() -> None:
@@ -77,7 +83,8 @@ def test_it_waits_for_the_controller() -> None:
 
 
 def test_the_plan_is_an_absolute_end_state() -> None:
-    plan = Rollback().plan(make_seen(live=make_live()), OLD, BAD.digest)
+    plan = Rollback().plan(make_seen(live=make_live()), TO_OLD)
+    assert isinstance(plan, Plan)
     assert plan.summary == "roll back 2 → 1"
     assert (plan.action, plan.from_revision, plan.to_revision) == ("Rollback", 2, 1)
     assert (plan.from_digest, plan.to_digest) == (BAD.digest, GOOD.digest)
@@ -86,7 +93,13 @@ def test_the_plan_is_an_absolute_end_state() -> None:
 
 def test_nothing_is_planned_without_the_live_reads() -> None:
     with pytest.raises(ValueError, match="without its newest revision or the live reads"):
-        Rollback().plan(make_seen(), OLD, BAD.digest)
+        Rollback().plan(make_seen(), TO_OLD)
+
+
+def test_what_was_removed_meanwhile_is_not_gone_back_to() -> None:
+    refusal = Rollback().plan(make_seen(live=make_live(templates={"rs-2": BAD})), TO_OLD)
+    assert isinstance(refusal, Refusal)
+    assert refusal == Refusal(Reason.NoHealthyRevision, "ReplicaSet api-1 (revision 1) is gone; fix forward")
 
 
 def test_it_needs_no_more_than_to_patch_deployments() -> None:

@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 from tests.conftest import make_policy
 
-from stopgap.api.policy import Mode, Severity, Source
+from stopgap.api.ladder import Mode, Severity, Source
 from stopgap.core.matching import fault
 from stopgap.detectors import CrashLoop, ImagePull, RolloutStuck, Unavailable
 from stopgap.model.reasons import Reason
@@ -22,7 +22,7 @@ def test_a_policy_that_says_as_little_as_possible_only_observes() -> None:
 
 def test_the_defaults_are_those_of_the_reference() -> None:
     spec = make_policy().spec
-    assert spec.steps[0].when.changed_within == timedelta(minutes=30)
+    assert spec.steps[0].changed_within == timedelta(minutes=30)
     assert spec.steps[0].when.sources == (Source.WORKLOAD,)
     assert (spec.guards.cooldown, spec.guards.max_actions_per_incident) == (timedelta(minutes=10), 3)
     assert (spec.guards.max_actions.count, spec.guards.max_actions.within) == (5, timedelta(hours=1))

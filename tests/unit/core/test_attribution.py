@@ -73,25 +73,25 @@ def test_before_the_controller_has_taken_it_up_nothing_is_suspected() -> None:
 
 def test_the_release_is_to_blame_where_its_pods_fail_and_older_ones_are_well() -> None:
     case = make_case()
-    assert attribution.cause(case, judge(case), timedelta(minutes=30)) is None
+    assert attribution.cause(case, judge(case), timedelta(minutes=30), undoes=True) is None
 
 
 def test_a_cause_that_the_detector_sees_is_told_before_those_that_are_inferred() -> None:
     blamed = Finding("x", Reason.ErrImagePull, State.FIRING, "registry says 429", ago(days=3), cause=Reason.RegistryUnavailable)
-    refusal = attribution.cause(make_case(seen=make_seen(current_since=None)), (blamed,), timedelta(minutes=30))
+    refusal = attribution.cause(make_case(seen=make_seen(current_since=None)), (blamed,), timedelta(minutes=30), undoes=True)
     assert refusal is not None
     assert (refusal.reason, refusal.message) == (Reason.RegistryUnavailable, "registry says 429")
 
 
 def test_a_cause_of_a_finding_that_went_quiet_blames_nobody() -> None:
     quiet = Finding("x", Reason.ErrImagePull, State.QUIET, "", cause=Reason.RegistryUnavailable)
-    assert attribution.cause(make_case(), (quiet, *judge(make_case())), timedelta(minutes=30)) is None
+    assert attribution.cause(make_case(), (quiet, *judge(make_case())), timedelta(minutes=30), undoes=True) is None
 
 
 def test_each_step_says_for_itself_how_recent_a_change_must_be() -> None:
     case = make_case(seen=make_seen(current_since=ago(minutes=20)), policy=make_policy())
-    assert attribution.cause(case, judge(case), timedelta(minutes=30)) is None
-    refusal = attribution.cause(case, judge(case), timedelta(minutes=10))
+    assert attribution.cause(case, judge(case), timedelta(minutes=30), undoes=True) is None
+    refusal = attribution.cause(case, judge(case), timedelta(minutes=10), undoes=True)
     assert refusal is not None
     assert refusal.reason is Reason.NoRecentChange
     assert "last 10m" in refusal.message
@@ -99,4 +99,4 @@ def test_each_step_says_for_itself_how_recent_a_change_must_be() -> None:
 
 def test_a_leaving_older_pod_is_not_ill() -> None:
     seen = make_seen(revisions=(NEW, OLD))
-    assert attribution.cause(make_case(seen=seen), judge(make_case(seen=seen)), timedelta(minutes=30)) is None
+    assert attribution.cause(make_case(seen=seen), judge(make_case(seen=seen)), timedelta(minutes=30), undoes=True) is None

@@ -36,7 +36,7 @@ def test_a_crash_loop_without_an_incident_opens_one_and_asks_for_the_live_reads(
     decision = decide(make_case(incident=None, live=False))
     assert decision.opening is not None
     assert decision.opening.trigger == "crash"
-    assert decision.reads == {"rs-1"}
+    assert decision.reads.replica_sets == {"rs-1"}
     assert decision.intent is None
 
 

@@ -39,6 +39,7 @@ from stopgap.core.case import Case
 from stopgap.core.decide import decide, judge
 from stopgap.core.guards import Guard
 from stopgap.core.situation import Situation
+from stopgap.model.change import Known
 from stopgap.model.observation import Refusal
 from stopgap.model.reasons import Reason
 from stopgap.model.refs import Target
@@ -458,7 +459,7 @@ ROWS = (
     # ------------------------------------------------------------------------------------------------- the way back
     Row(
         "no revision was ever seen healthy",
-        guards.no_healthy_revision,
+        guards.impossible,
         Reason.NoHealthyRevision,
         ("none of the last 1 older revisions", "1 (never seen healthy)"),
         recorded(),
@@ -466,7 +467,7 @@ ROWS = (
     ),
     Row(
         "the only healthy revision is denied",
-        guards.no_healthy_revision,
+        guards.impossible,
         Reason.NoHealthyRevision,
         ("1 (denied)",),
         recorded(make_good(), denied=[{"digest": GOOD.digest, "time": ago(days=1)}]),
@@ -474,7 +475,7 @@ ROWS = (
     ),
     Row(
         "the older revision was not healthy for long enough",
-        guards.no_healthy_revision,
+        guards.impossible,
         Reason.NoHealthyRevision,
         ("1 (not healthy for long enough)",),
         recorded(make_good(healthy_for=timedelta(minutes=4))),
@@ -482,7 +483,7 @@ ROWS = (
     ),
     Row(
         "there is no older revision at all",
-        guards.no_healthy_revision,
+        guards.impossible,
         Reason.NoHealthyRevision,
         ("no older revision", "fix forward"),
         seen_case(revisions=(NEW,)),
@@ -490,23 +491,23 @@ ROWS = (
     ),
     Row(
         "the healthy revision is further back than the policy goes",
-        guards.no_healthy_revision,
+        guards.impossible,
         Reason.NoHealthyRevision,
         ("none of the last 1 older revisions", "2 (never seen healthy)"),
         seen_case(
             workload=make_workload(annotations={"deployment.kubernetes.io/revision": "3"}),
-            revisions=(msgspec.structs.replace(NEW, number=3), make_revision(2, uid="rs-between"), OLD),
+            revisions=(msgspec.structs.replace(NEW, number=3), make_revision(2, uid="rs-5"), OLD),
             policy={"steps": [{"name": "undo", "when": {}, "rollback": {"maxRevisionsBack": 1}}]},
         ),
         seen_case(
             workload=make_workload(annotations={"deployment.kubernetes.io/revision": "3"}),
-            revisions=(msgspec.structs.replace(NEW, number=3), make_revision(2, uid="rs-between"), OLD),
+            revisions=(msgspec.structs.replace(NEW, number=3), make_revision(2, uid="rs-5"), OLD),
             policy={"steps": [{"name": "undo", "when": {}, "rollback": {"maxRevisionsBack": 2}}]},
         ),
     ),
     Row(
         "the healthy revision was deleted a moment ago",
-        guards.no_healthy_revision,
+        guards.impossible,
         Reason.NoHealthyRevision,
         ("ReplicaSet api-1 (revision 1) is gone", "fix forward"),
         seen_case(live={"templates": {"rs-2": BAD}}),
@@ -555,7 +556,7 @@ ROWS = (
         ),
         seen_case(
             workload=make_workload(annotations={"deployment.kubernetes.io/revision": "3"}),
-            revisions=(msgspec.structs.replace(NEW, number=3), make_revision(2, uid="rs-between"), OLD),
+            revisions=(msgspec.structs.replace(NEW, number=3), make_revision(2, uid="rs-5"), OLD),
         ),
     ),
     Row(
@@ -688,13 +689,13 @@ ROWS = (
             workload=make_workload(annotations={"deployment.kubernetes.io/revision": "3"}),
             revisions=(
                 msgspec.structs.replace(NEW, number=3),
-                make_revision(2, uid="rs-between", wanted=1, replicas=1),
+                make_revision(2, uid="rs-5", wanted=1, replicas=1),
                 SERVING_NONE.revisions[1],
             ),
         ),
         seen_case(
             workload=make_workload(annotations={"deployment.kubernetes.io/revision": "3"}),
-            revisions=(msgspec.structs.replace(NEW, number=3), make_revision(2, uid="rs-between", wanted=1, replicas=1), OLD),
+            revisions=(msgspec.structs.replace(NEW, number=3), make_revision(2, uid="rs-5", wanted=1, replicas=1), OLD),
         ),
     ),
     Row(
@@ -824,8 +825,8 @@ def situation(case: Case) -> Situation:
     assert case.policy is not None
     step, found = case.policy.spec.steps[0], judge(case)
     assert step.rollback is not None
-    back_to = step.rollback.wants(case.seen, knowngood.goods(case.health), knowngood.denied(case))
-    return Situation(case, case.policy, step, found, back_to)
+    aim = step.rollback.wants(case.seen, Known(knowngood.goods(case.health), knowngood.denied(case)))
+    return Situation(case, case.policy, step, found, aim)
 
 
 def test_the_case_that_the_rows_vary_is_one_in_which_the_action_is_intended() -> None:

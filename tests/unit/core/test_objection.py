@@ -7,7 +7,7 @@ from tests.conftest import make_case, make_incident, make_live, make_policy, mak
 
 from stopgap.api.config import ConfigSpec
 from stopgap.core.case import Case
-from stopgap.core.guards import objection
+from stopgap.core.objecting import objection
 from stopgap.model.reasons import Reason
 
 INTENT = make_remediation()

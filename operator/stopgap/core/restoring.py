@@ -1,0 +1,152 @@
+"""What is temporary is put back: when, when not yet, and what is told about it. Only what is still as Stopgap left it is ever touched."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from stopgap.api.ladder import RevertOn
+from stopgap.api.remediation import Remediation, RemediationStatus, RevertState, RevertStatus
+from stopgap.core import lifecycle, limits
+from stopgap.core.case import Case, Decision, Lent, soonest
+from stopgap.core.lifecycle import Story
+from stopgap.core.marks import lent_by_mark
+from stopgap.model import duration
+from stopgap.model.observation import Finding
+from stopgap.model.reasons import Reason
+from stopgap.model.workload import State
+
+ASKED = "stopgap.dev/revert"
+"""Annotation on a Remediation: `now` puts it back, `abandon` leaves it to the person who says so."""
+AGAIN = timedelta(seconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """How a restore went."""
+
+    state: RevertState
+    reason: Reason
+    message: str
+
+
+def owed(one: Remediation, executed_at: datetime | None) -> RevertStatus | None:
+    """Return what is owed from the moment at which the change was written; None for what stays."""
+    revert = one.spec.plan.revert
+    if revert is None or executed_at is None:
+        return None
+    due = executed_at + duration.parse(revert.after) if revert.after else None
+    return RevertStatus(state=RevertState.PENDING, due_at=due)
+
+
+def restore(case: Case, decision: Decision, found: tuple[Finding, ...]) -> Decision:
+    """Add the next restore that is due, one at a time. While a signal fires it is held, unless a person asks for it."""
+    wait = soonest([decision.look_again, _until_due(case)])
+    decision = replace(decision, look_again=wait)
+    one = next((one for one in _pending(case) if _due(case, one, decision)), None)
+    if one is None:
+        return _leftover(case, decision, found)
+    if _asked(one) == "abandon":
+        status = settled(one, Put(RevertState.NOT_NEEDED, Reason.NotOurs, "a person takes care of it"), case.now)
+        return replace(decision, remediation=(one, status), look_again=AGAIN)
+    loud = _loud(found)
+    if loud is not None and not _asked(one):
+        return _held(case, decision, one, loud)
+    if limits.killed(case):
+        return decision
+    plan = one.spec.plan
+    return replace(decision, restore=Lent(plan.field, plan.scaler, plan.before, plan.ours, one.metadata.uid or "", one), look_again=AGAIN)
+
+
+def waits_for(case: Case) -> bool:
+    """Whether the open incident may not be closed yet, because something of it is to be put back first."""
+    return any(one.owes_restore and not _manual(one) for one in case.of_incident())
+
+
+def _pending(case: Case) -> Iterator[Remediation]:
+    """Yield what is to be put back, newest first: later changes were made on top of earlier ones. A failed one waits for a person."""
+    for one in reversed(case.remediations):
+        revert = one.status.revert if one.status else None
+        if revert and one.owes_restore and one.state.ended and (revert.state is not RevertState.FAILED or _asked(one)):
+            yield one
+
+
+def _due(case: Case, one: Remediation, decision: Decision) -> bool:
+    due_at = one.status.revert.due_at if one.status and one.status.revert else None
+    if _asked(one):
+        return True
+    if due_at is not None:
+        return case.now >= due_at
+    if _manual(one):
+        return False
+    of_this = case.incident is not None and one.spec.incident_ref.uid == case.incident.metadata.uid
+    return not of_this or (decision.status is not None and lifecycle.is_over(case, decision.status))
+
+
+def _manual(one: Remediation) -> bool:
+    return one.spec.plan.revert is not None and one.spec.plan.revert.on is RevertOn.MANUAL
+
+
+def _asked(one: Remediation) -> str:
+    return one.metadata.annotations.get(ASKED, "")
+
+
+def _loud(found: tuple[Finding, ...]) -> Finding | None:
+    return next((each for each in found if each.state is State.FIRING), None)
+
+
+def _until_due(case: Case) -> timedelta | None:
+    times = [one.status.revert.due_at for one in _pending(case) if one.status and one.status.revert and one.status.revert.due_at]
+    return min((at - case.now for at in times if at > case.now), default=None)
+
+
+def _held(case: Case, decision: Decision, one: Remediation, loud: Finding) -> Decision:
+    status = one.status
+    if status is None or status.revert is None or status.revert.state is RevertState.HELD or decision.remediation:
+        return decision
+    message = f"trigger {loud.trigger} fires, so it stays until that is quiet"
+    held = status.revert.model_copy(update={"state": RevertState.HELD, "message": message})
+    decision = replace(decision, remediation=(one, status.model_copy(update={"revert": held})))
+    if decision.status is None:
+        return decision
+    story = Story(decision.status, case.now, decision.notices)
+    story = story.announce(Reason.RestoreHeld, f"{one.spec.plan.summary}: {message}", warning=True).done()
+    return replace(decision, status=story.status, notices=story.notices)
+
+
+def _leftover(case: Case, decision: Decision, found: tuple[Finding, ...]) -> Decision:
+    """The workload itself says that something was lent to it, and no record is left of it: then it is put back once all is quiet."""
+    lent = lent_by_mark(case.seen.workload)
+    known = {one.metadata.uid for one in case.remediations}
+    if (
+        lent is None
+        or lent.remediation_uid in known
+        or case.incident is not None
+        or _loud(found)
+        or decision.opening
+        or limits.killed(case)
+    ):
+        return decision
+    return replace(decision, restore=lent)
+
+
+def settled(one: Remediation, put: Put, now: datetime) -> RemediationStatus:
+    """Return the status of a Remediation after its restore."""
+    status = one.status or RemediationStatus()
+    before = status.revert or RevertStatus(state=put.state)
+    ended = None if put.state.open else now
+    return status.model_copy(
+        update={"revert": before.model_copy(update={"state": put.state, "message": put.message[:1024], "ended_at": ended})}
+    )
+
+
+def told(case: Case, decision: Decision, lent: Lent, put: Put) -> Decision:
+    """Write down how a restore went, on the Remediation and in the incident's story."""
+    one = lent.remediation
+    if one is None:
+        return decision
+    decision = replace(decision, remediation=(one, settled(one, put, case.now)))
+    if decision.status is None or case.incident is None or one.spec.incident_ref.uid != case.incident.metadata.uid:
+        return decision
+    story = Story(decision.status, case.now, decision.notices)
+    story = story.announce(put.reason, f"{one.spec.plan.summary}: {put.message}", warning=put.state is RevertState.FAILED).done()
+    return replace(decision, status=story.status, notices=story.notices)
