@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, StringConstraints
 
+from stopgap.api.freeze import FreezeWindows
 from stopgap.api.ladder import Mode
 from stopgap.api.policy import MaxActions, PauseRequest
 from stopgap.model.base import ApiModel, Column, Kind
@@ -35,6 +36,8 @@ class ConfigSpec(ApiModel):
     """No policy does more than this."""
     budgets: Budgets = Budgets()
     """How many actions at most."""
+    freeze_windows: FreezeWindows = ()
+    """While one is open nothing new is done anywhere, whatever a policy says. One that cannot be understood pauses everything."""
     excluded_namespaces: Annotated[tuple[Annotated[str, StringConstraints(min_length=1, max_length=63)], ...], Field(max_length=100)] = (
         "kube-*",
         "stopgap-system",

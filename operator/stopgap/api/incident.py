@@ -5,10 +5,11 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, StringConstraints
 
-from stopgap.api.ladder import Severity, Source
+from stopgap.api.ladder import Source
 from stopgap.model.base import ApiModel, Column, Digest, Kind, Line, Message, Name, Rule, StepName, Uid, Word
 from stopgap.model.conditions import Conditions
 from stopgap.model.refs import PolicyRef, PolicyUidRef, TargetRef
+from stopgap.model.severity import Severity
 from stopgap.model.time import MicroTime, Time
 from stopgap.model.workload import State
 

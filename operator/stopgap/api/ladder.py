@@ -9,6 +9,7 @@ from pydantic import Field
 from stopgap.actions import Action, Restart, Rollback, Scale
 from stopgap.model.base import ApiModel, Rule, StepName
 from stopgap.model.duration import Duration
+from stopgap.model.severity import Severity
 
 
 class Mode(StrEnum):
@@ -18,15 +19,6 @@ class Mode(StrEnum):
     """It says what it would do and touches nothing."""
     AUTOMATIC = "Automatic"
     """It acts, within every guard."""
-
-
-class Severity(StrEnum):
-    """How bad it is, P1 worst."""
-
-    P1 = "P1"
-    P2 = "P2"
-    P3 = "P3"
-    P4 = "P4"
 
 
 class Source(StrEnum):

@@ -6,11 +6,13 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, StringConstraints
 
-from stopgap.api.ladder import Mode, Severity, Step
+from stopgap.api.freeze import FreezeWindows
+from stopgap.api.ladder import Mode, Step
 from stopgap.detectors import CrashLoop, Detector, ImagePull, RolloutStuck, Unavailable
 from stopgap.model.base import ApiModel, Column, Kind, Line, Name, Percent, Rule, StepName, Word
 from stopgap.model.conditions import Conditions
 from stopgap.model.duration import Duration
+from stopgap.model.severity import Severity
 from stopgap.model.time import Time
 
 LabelValue = Annotated[str, StringConstraints(max_length=63)]
@@ -112,6 +114,8 @@ class Guards(ApiModel):
     """So many actions in one incident, then people."""
     max_actions: MaxActions = MaxActions(count=5, within=timedelta(hours=1))
     """So many actions under this policy in a sliding window."""
+    freeze_windows: FreezeWindows = ()
+    """While one is open nothing new is done, however bad it gets. Any open one refuses, unless it lets the incident's severity through."""
 
 
 class Verification(ApiModel):

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 
 from stopgap.api.ladder import Mode, Step
 from stopgap.api.policy import GitOps, RemediationPolicy
-from stopgap.core import attribution, limits
+from stopgap.core import attribution, freeze, limits
 from stopgap.core.case import Case
 from stopgap.core.situation import Situation
 from stopgap.model.conditions import holds
@@ -253,6 +253,7 @@ GUARDS: tuple[Guard, ...] = (
     not_leader,
     paused,
     excluded,
+    freeze.freeze_window,
     target_busy,
     contested,
     handed_over,

@@ -7,6 +7,7 @@ from typing import Final
 from pydantic import ValidationError
 
 from stopgap.api.policy import RemediationPolicy
+from stopgap.core import freeze
 from stopgap.model.observation import Refusal
 from stopgap.model.reasons import Reason
 from stopgap.model.refs import PolicyRef, Target
@@ -52,7 +53,7 @@ def fault(policy: RemediationPolicy) -> Refusal | None:
             return Refusal(Reason.NewerThanOperator, f"step {step.name} uses an action that this version of Stopgap does not know")
         if unknown := set(step.when.triggers) - triggers:
             return Refusal(Reason.InvalidPolicy, f"step {step.name} names triggers that do not exist: {', '.join(sorted(unknown))}")
-    return _times(policy) or _window(policy)
+    return _times(policy) or _window(policy) or _frozen(policy)
 
 
 def misfit(error: ValidationError) -> Refusal:
@@ -72,6 +73,11 @@ def _window(policy: RemediationPolicy) -> Refusal | None:
     return Refusal(
         Reason.InvalidPolicy, f"guards.maxActions.within is longer than {LONGEST_WINDOW.days} days, for which actions are counted"
     )
+
+
+def _frozen(policy: RemediationPolicy) -> Refusal | None:
+    trouble = freeze.fault(policy.spec.guards.freeze_windows, "guards.freezeWindows")
+    return Refusal(Reason.InvalidPolicy, trouble) if trouble else None
 
 
 def _times(policy: RemediationPolicy) -> Refusal | None:

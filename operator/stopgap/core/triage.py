@@ -153,11 +153,7 @@ def told(case: Case, found: tuple[Finding, ...]) -> Story:
     firing = any(one.state is State.FIRING for one in found)
     story = lifecycle.remediations(case, lifecycle.findings(story, found))
     ref = case.policy
-    updates: dict[str, object] = {
-        "severity": severity.severity(case, found) if firing or story.status.severity is None else story.status.severity
-    }
-    if case.incident and case.incident.spec.severity:
-        updates["severity"] = case.incident.spec.severity
+    updates: dict[str, object] = {"severity": severity.in_force(case, found)}
     if ref is not None:
         updates["policy_ref"] = PolicyUidRef(name=ref.metadata.name, uid=ref.metadata.uid or "", generation=ref.metadata.generation or 0)
     if firing and (change := attribution.suspected_change(case)) and not case.of_incident():

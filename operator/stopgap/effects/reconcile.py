@@ -14,7 +14,7 @@ from stopgap.api.remediation import RemediationState, RemediationStatus
 from stopgap.core import attribution, objecting, restoring
 from stopgap.core.case import Case, Decision, Intent, Lent, Notice, Reads
 from stopgap.core.changes import change_of
-from stopgap.core.decide import decide
+from stopgap.core.decide import decide, judge
 from stopgap.effects.execute import Executor, Outcome
 from stopgap.effects.firstsight import FirstSight
 from stopgap.effects.live import LiveReads
@@ -175,7 +175,7 @@ class Reconciler:
         fresh = self._observer.case(case.seen.target, live)
         if not live.policy_current:
             return Refusal(Reason.NoStepApplies, "the policy was changed or deleted meanwhile")
-        return objecting.objection(fresh, remediation)
+        return objecting.objection(fresh, remediation, judge(fresh))
 
     def _objection(self, remediation: Remediation) -> Refusal | None:
         """Say what now stands against carrying out an intent, from memory: asked directly before a write, it must not wait."""
@@ -183,7 +183,7 @@ class Reconciler:
             return Refusal(Reason.NotLeader, "this copy does not hold the Lease any more")
         ref = remediation.spec.target_ref
         fresh = self._observer.case(Target(remediation.metadata.namespace or "", ref.kind, ref.name))
-        return objecting.objection(fresh, remediation)
+        return objecting.objection(fresh, remediation, judge(fresh))
 
     async def _restore(self, case: Case, decision: Decision, lent: Lent) -> Decision:
         """Put back what was temporary. What is left of a lost record is put back only once the API server says that it is lost."""

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from stopgap.api import Incident, Remediation, RemediationConfig, RemediationPolicy, WorkloadHealth
 from stopgap.api.incident import CLOSED_LABEL
-from stopgap.core import matching
+from stopgap.core import freeze, matching
 from stopgap.core.case import Spent
 from stopgap.model.base import Kind, Permission
 from stopgap.model.observation import Refusal
@@ -183,9 +183,12 @@ class Records:
 
     def _take_config(self, body: dict[str, Any]) -> None:
         try:
-            self._set_config(RemediationConfig.model_validate(body), "")
+            config = RemediationConfig.model_validate(body)
         except ValidationError as error:
             self._set_config(None, matching.misfit(error).message)
+            return
+        trouble = freeze.fault(config.spec.freeze_windows, "spec.freezeWindows")
+        self._set_config(None if trouble else config, trouble)
 
     def _set_config(self, config: RemediationConfig | None, trouble: str) -> None:
         """Keep it, and tell only of a difference: it is read again before every act, and that must wake nobody."""

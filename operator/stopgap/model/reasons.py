@@ -65,6 +65,7 @@ class Reason(StrEnum):
     NotLeader = "NotLeader", "This copy of Stopgap is the standby; the leader acts."
     Paused = "Paused", "A pause request or a pause annotation stops every action here."
     Excluded = "Excluded", "The namespace is excluded by the RemediationConfig."
+    FreezeWindow = "FreezeWindow", "A freeze window is open: nothing new is done before it closes."
     TargetBusy = "TargetBusy", "Another remediation of this workload has not ended."
     CooldownActive = "CooldownActive", "The last action on this workload was too short a time ago."
     AttemptsExhausted = "AttemptsExhausted", "This incident has used up the actions that its policy allows."

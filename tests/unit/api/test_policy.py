@@ -7,10 +7,13 @@ import pytest
 from pydantic import ValidationError
 from tests.conftest import make_policy
 
-from stopgap.api.ladder import Mode, Severity, Source
+from stopgap.api.ladder import Mode, Source
 from stopgap.core.matching import fault
 from stopgap.detectors import CrashLoop, ImagePull, RolloutStuck, Unavailable
 from stopgap.model.reasons import Reason
+from stopgap.model.severity import Severity
+
+WINDOW = {"cron": "0 18 * * FRI", "duration": "60h", "reason": "freeze"}
 
 
 def test_a_policy_that_says_as_little_as_possible_only_observes() -> None:
@@ -68,6 +71,11 @@ def test_a_trigger_is_its_one_detector(trigger: dict[str, Any], detector: Any) -
             {"steps": [{"name": "undo", "when": {}, "rollback": {"maxRevisionsBack": 0}}]}, "maxRevisionsBack", id="not back at all"
         ),
         pytest.param({"guards": {"maxActionsPerIncident": 0}}, "maxActionsPerIncident", id="a limit of nothing"),
+        pytest.param({"guards": {"freezeWindows": [{**WINDOW, "cron": "*" * 101}]}}, "cron", id="a window without a bound"),
+        pytest.param({"guards": {"freezeWindows": [{**WINDOW, "timeZone": "A/" + "b" * 64}]}}, "timeZone", id="a zone without a bound"),
+        pytest.param({"guards": {"freezeWindows": [{**WINDOW, "reason": ""}]}}, "reason", id="a window that does not say why"),
+        pytest.param({"guards": {"freezeWindows": [{**WINDOW, "allowSeverities": ["P0"]}]}}, "allowSeverities", id="an unknown severity"),
+        pytest.param({"guards": {"freezeWindows": [WINDOW] * 17}}, "freezeWindows", id="more windows than anyone oversees"),
         pytest.param({"gitOps": "Fight"}, "gitOps", id="an answer to GitOps that does not exist"),
     ],
 )

@@ -34,7 +34,7 @@ from tests.conftest import (
 )
 
 from stopgap.api.config import ConfigSpec
-from stopgap.core import choosing, guards, knowngood, limits
+from stopgap.core import choosing, freeze, guards, knowngood, limits
 from stopgap.core.case import Case
 from stopgap.core.decide import decide, judge
 from stopgap.core.guards import Guard
@@ -71,6 +71,11 @@ def seen_case(*, live: dict[str, Any] | None = None, policy: dict[str, Any] | No
 
 def config_case(**config: Any) -> Case:
     return make_case(config=ConfigSpec.model_validate(config))
+
+
+def frozen(cron: str = "0 18 * * FRI", length: str = "65h", **window: Any) -> list[dict[str, Any]]:
+    """By default from Friday evening to an hour after now, which is a Monday morning."""
+    return [{"cron": cron, "duration": length, "reason": "no changes at weekends", **window}]
 
 
 def spent_case(*spent: Any, config: dict[str, Any] | None = None, **policy: Any) -> Case:
@@ -278,6 +283,66 @@ ROWS = (
         ("namespace shop", "excludedNamespaces"),
         config_case(excludedNamespaces=["sh*"]),
         config_case(excludedNamespaces=["shopping", "kube-*"]),
+    ),
+    Row(
+        "a freeze window of the policy is open",
+        freeze.freeze_window,
+        Reason.FreezeWindow,
+        ("'0 18 * * FRI' (UTC, 65h) of policy web: no changes at weekends", "until Mon 2026-11-23 11:00 UTC (2026-11-23T11:00:00Z)"),
+        make_case(policy=make_policy(guards={"freezeWindows": frozen()})),
+        make_case(policy=make_policy(guards={"freezeWindows": frozen(length="64h")})),
+        timedelta(hours=1),
+    ),
+    Row(
+        "a freeze window is read by the clock of its zone",
+        freeze.freeze_window,
+        Reason.FreezeWindow,
+        ("(America/New_York, 65h)", "until Mon 2026-11-23 11:00 EST (2026-11-23T16:00:00Z)"),
+        make_case(policy=make_policy(guards={"freezeWindows": frozen(length="65h", timeZone="America/New_York")})),
+        make_case(policy=make_policy(guards={"freezeWindows": frozen(length="65h", timeZone="Europe/Berlin")})),
+        timedelta(hours=6),
+    ),
+    Row(
+        "a freeze window of the platform is open, whatever the policy lets through",
+        freeze.freeze_window,
+        Reason.FreezeWindow,
+        ("of the RemediationConfig: no changes at weekends",),
+        make_case(
+            policy=make_policy(guards={"freezeWindows": frozen(allowSeverities=["P1", "P2", "P3", "P4"])}),
+            config=ConfigSpec.model_validate({"freezeWindows": frozen()}),
+        ),
+        config_case(freezeWindows=frozen("0 18 * * SAT", "30m")),
+        timedelta(hours=1),
+    ),
+    Row(
+        "a freeze window lets only the severities through that it names",
+        freeze.freeze_window,
+        Reason.FreezeWindow,
+        ("Severity P1 or P2 is let through (spec.severity of the Incident)",),
+        make_case(
+            incident=make_incident(severity="P3"), config=ConfigSpec.model_validate({"freezeWindows": frozen(allowSeverities=["P1", "P2"])})
+        ),
+        make_case(
+            incident=make_incident(severity="P2"), config=ConfigSpec.model_validate({"freezeWindows": frozen(allowSeverities=["P1", "P2"])})
+        ),
+        timedelta(hours=1),
+    ),
+    Row(
+        "one freeze window that lets the severity through does not open another that does not",
+        freeze.freeze_window,
+        Reason.FreezeWindow,
+        ("'0 9 * * MON' (UTC, 2h) of policy web",),
+        make_case(
+            incident=make_incident(severity="P1"),
+            policy=make_policy(guards={"freezeWindows": [*frozen(allowSeverities=["P1"]), *frozen("0 9 * * MON", "2h")]}),
+        ),
+        make_case(
+            incident=make_incident(severity="P1"),
+            policy=make_policy(
+                guards={"freezeWindows": [*frozen(allowSeverities=["P1"]), *frozen("0 9 * * MON", "2h", allowSeverities=["P1"])]}
+            ),
+        ),
+        timedelta(hours=1),
     ),
     Row(
         "an action that has not ended keeps the workload busy",

@@ -14,6 +14,25 @@ from stopgap.model.refs import PolicyRef, Target
 LABELS = {"app": "api", "tier": "web"}
 
 
+WINDOWS_THAT_CANNOT_WORK: tuple[tuple[str, dict[str, Any], str], ...] = (
+    ("a cron that is none", {"cron": "every friday"}, "cron 'every friday' has 2 fields; it needs five: minute, hour"),
+    ("a cron with seconds", {"cron": "0 0 18 * * FRI"}, "cron '0 0 18 * * FRI' has 6 fields"),
+    ("a cron with an hour that is none", {"cron": "0 25 * * *"}, "cron '0 25 * * *' cannot be understood or never comes true (bad hour)"),
+    ("a cron on 31 February", {"cron": "0 0 31 2 *"}, "cron '0 0 31 2 *' cannot be understood or never comes true (bad day-of-month)"),
+    ("a cron on a fifth Monday that is a first", {"cron": "0 0 */31 * 1#5"}, "cron '0 0 */31 * 1#5' never comes true: there is no such"),
+    ("a zone that does not exist", {"timeZone": "Europe/Atlantis"}, "time zone 'Europe/Atlantis' is not known; write it like"),
+    ("a zone that is a folder", {"timeZone": "America/Indiana"}, "time zone 'America/Indiana' is not known"),
+    ("a zone that each machine has its own of", {"timeZone": "localtime"}, "time zone 'localtime' is not known"),
+    ("a zone that leads elsewhere", {"timeZone": "Etc/../../passwd"}, "time zone 'Etc/../../passwd' is not known"),
+    ("no time at all", {"duration": "0s"}, "duration 0s is not between 1m and 744h (31 days)"),
+    ("for ever", {"duration": "745h"}, "duration 745h is not between 1m and 744h"),
+)
+
+
+def window(cron: str = "0 18 * * FRI", **changes: str) -> dict[str, str]:
+    return {"cron": cron, "duration": "60h", "timeZone": "Europe/Berlin", "reason": "audit", **changes}
+
+
 def about(name: str = "web", **targets: Any) -> RemediationPolicy:
     policy = make_policy(targets=targets)
     return policy.model_copy(update={"metadata": policy.metadata.model_copy(update={"name": name})})
@@ -105,6 +124,15 @@ def test_no_policy_decides_about_a_workload_that_none_names() -> None:
             "guards.maxActions.within is longer than 7 days",
             id="a budget over a time for which nothing is counted",
         ),
+        *(
+            pytest.param(
+                {"guards": {"freezeWindows": [window("0 0 * * *"), window(**changes)]}},
+                Reason.InvalidPolicy,
+                f"guards.freezeWindows[1] (audit): {facts}",
+                id=says,
+            )
+            for says, changes, facts in WINDOWS_THAT_CANNOT_WORK
+        ),
     ],
 )
 def test_a_policy_that_cannot_work_says_why(spec: dict[str, Any], reason: Reason, facts: str) -> None:
@@ -121,6 +149,7 @@ def test_a_policy_that_cannot_work_says_why(spec: dict[str, Any], reason: Reason
         pytest.param({"steps": []}, id="without steps, for people to act"),
         pytest.param({"verification": {"healthyFor": "10m", "timeout": "10m"}}, id="a proof exactly as long as its time"),
         pytest.param({"guards": {"maxActions": {"count": 1, "within": "168h"}}}, id="a budget over a week"),
+        pytest.param({"guards": {"freezeWindows": [window(), window("0 0 29 2 *", duration="744h")]}}, id="windows, also a rare one"),
     ],
 )
 def test_a_policy_that_can_work_has_no_fault(spec: dict[str, Any]) -> None:

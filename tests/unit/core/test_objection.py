@@ -1,5 +1,6 @@
 """What stands against carrying out an intent that was recorded: a person's order to stop, or that what it rests on is gone."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -7,10 +8,12 @@ from tests.conftest import make_case, make_incident, make_live, make_policy, mak
 
 from stopgap.api.config import ConfigSpec
 from stopgap.core.case import Case
+from stopgap.core.decide import judge
 from stopgap.core.objecting import objection
 from stopgap.model.reasons import Reason
 
 INTENT = make_remediation()
+WINDOW = [{"cron": "0 9 * * *", "duration": "2h", "reason": "quarter end", "allowSeverities": ["P2"]}]
 
 
 def with_policy(**spec: Any) -> Case:
@@ -37,6 +40,13 @@ def test_nothing_stands_against_an_intent_while_the_world_is_as_it_was() -> None
         pytest.param(
             with_policy(pauseRequests=[{"name": "ana", "reason": "audit"}]), Reason.Paused, "ana paused policy web: audit", id="a pause"
         ),
+        pytest.param(with_policy(guards={"freezeWindows": WINDOW}), Reason.FreezeWindow, "policy web: quarter end", id="a freeze window"),
+        pytest.param(
+            make_case(config=ConfigSpec.model_validate({"freezeWindows": WINDOW})),
+            Reason.FreezeWindow,
+            "the RemediationConfig: quarter end",
+            id="a freeze window of the platform",
+        ),
         pytest.param(make_case(config=None), Reason.Paused, "RemediationConfig cannot be read", id="a config that cannot be understood"),
         pytest.param(
             make_case(seen=make_seen(live=make_live(namespace_annotations={"stopgap.dev/pause": "audit"}))),
@@ -60,3 +70,14 @@ def test_an_intent_is_given_up_for(case: Case, reason: Reason, fact: str) -> Non
     assert refusal is not None
     assert refusal.reason is reason
     assert fact in refusal.message
+
+
+def test_a_severity_that_the_rules_give_goes_through_a_window_at_the_last_moment_too() -> None:
+    rules = {"rules": [{"set": "P2", "triggers": ["crash"]}]}
+    case = with_policy(severity=rules, guards={"freezeWindows": WINDOW})
+    assert objection(case, INTENT, judge(case)) is None
+
+
+def test_where_nothing_is_found_any_more_the_severity_that_was_written_counts() -> None:
+    case = replace(with_policy(guards={"freezeWindows": WINDOW}), incident=make_incident(status={"severity": "P2"}))
+    assert objection(case, INTENT) is None
