@@ -21,6 +21,7 @@ from stopgap.core.case import Case, Notice
 from stopgap.model.conditions import Truth, condition, find, holds, put
 from stopgap.model.observation import Finding, Refusal
 from stopgap.model.reasons import Reason
+from stopgap.model.time import stamp
 from stopgap.model.workload import State
 
 TRIAGED, ACKNOWLEDGED, ALLOWED = "Triaged", "Acknowledged", "ActionAllowed"
@@ -180,7 +181,9 @@ def _same(old: IncidentDecision, new: IncidentDecision) -> bool:
 
 
 def _gist(one: IncidentDecision) -> tuple[object, ...]:
-    return (one.step, one.allowed, [refusal.reason for refusal in one.refusals], [(step.step, step.reason) for step in one.passed])
+    """What stands against it and until when: people plan by that, so it is kept true when a policy is edited."""
+    held = [(refusal.reason, stamp(refusal.until) if refusal.until else "") for refusal in one.refusals]
+    return (one.step, one.allowed, held, [(step.step, step.reason) for step in one.passed])
 
 
 def _explain(summary: str, refused: tuple[Refusal, ...]) -> str:

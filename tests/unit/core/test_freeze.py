@@ -163,3 +163,16 @@ def test_an_action_that_did_not_help_is_told_and_handed_over_in_a_window() -> No
     assert decision.remediation is not None
     assert decision.remediation[1].state.ended
     assert decision.remediation[1].conditions[-1].reason != Reason.FreezeWindow
+
+
+def test_an_end_that_moved_with_the_policy_is_written_again_and_announced_once() -> None:
+    first = decide(frozen_case(window("0 9 * * *", "2h")))
+    assert [one.reason for one in first.notices if one.reason is Reason.FreezeWindow] == [Reason.FreezeWindow]
+    stored = make_incident().model_copy(update={"status": first.status})
+    again = decide(frozen_case(window("0 9 * * *", "2h"), now=NOW + timedelta(seconds=30), incident=stored))
+    assert again.status == first.status
+    moved = decide(frozen_case(window("0 9 * * *", "3h"), incident=stored))
+    assert moved.status is not None
+    assert moved.status.decision is not None
+    assert [one.until for one in moved.status.decision.refusals] == [utc("2026-11-23 12:00")]
+    assert moved.notices == ()
