@@ -137,6 +137,15 @@ def test_in_observe_mode_the_incident_says_what_would_have_been_done() -> None:
     assert message(operator, "ActionAllowed").startswith("roll back 2 → 1")
 
 
+def test_what_would_be_done_names_the_present_revision_also_after_another_bad_release() -> None:
+    operator = start(GOOD)
+    operator.policy = make_policy(mode="Observe")
+    released(operator)
+    operator.cluster.apply(BAD2)
+    operator.live_through(timedelta(minutes=1))
+    assert message(operator, "ActionAllowed").startswith("roll back 3 → 1")
+
+
 def test_a_release_that_recovers_alone_is_mitigated_and_resolved_without_an_action() -> None:
     operator = start(GOOD)
     operator.policy = make_policy(mode="Observe")
@@ -225,6 +234,7 @@ def test_where_the_older_revision_fails_in_the_same_way_the_release_is_pardoned_
     assert phase(operator) == "Escalated"
     assert why(operator, "Mitigated") == Reason.NotTheRelease
     assert operator.health.denied == ()
+    assert why(operator, "ActionAllowed") == Reason.Escalated
     operator.live_through(timedelta(minutes=30))
     assert operator.writes == 1
 

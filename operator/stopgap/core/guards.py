@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 
 from stopgap.api.ladder import Mode, Step
 from stopgap.api.policy import GitOps, RemediationPolicy
-from stopgap.core import attribution, freeze, limits
+from stopgap.core import attribution, freeze, lifecycle, limits
 from stopgap.core.case import Case
 from stopgap.core.situation import Situation
 from stopgap.model.conditions import holds
@@ -82,7 +82,7 @@ def handed_over(situation: Situation) -> Refusal | None:
     """Once people were called, they decide."""
     if not holds(situation.case.status.conditions, "Escalated"):
         return None
-    return Refusal(Reason.Escalated, "people were called; automation has ended for this incident")
+    return Refusal(Reason.Escalated, lifecycle.HANDED_OVER)
 
 
 def owned_by_controller(situation: Situation) -> Refusal | None:

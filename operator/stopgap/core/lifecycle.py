@@ -27,6 +27,8 @@ from stopgap.model.workload import State
 TRIAGED, ACKNOWLEDGED, ALLOWED = "Triaged", "Acknowledged", "ActionAllowed"
 MITIGATED, CONTESTED, DRIFT, ESCALATED, RESOLVED = "Mitigated", "Contested", "GitOpsDrift", "Escalated", "Resolved"
 
+HANDED_OVER = "people were called; automation has ended for this incident"
+
 
 @dataclass(frozen=True, slots=True)
 class Story:
@@ -183,7 +185,7 @@ def _same(old: IncidentDecision, new: IncidentDecision) -> bool:
 def _gist(one: IncidentDecision) -> tuple[object, ...]:
     """What stands against it and until when: people plan by that, so it is kept true when a policy is edited."""
     held = [(refusal.reason, stamp(refusal.until) if refusal.until else "") for refusal in one.refusals]
-    return (one.step, one.allowed, held, [(step.step, step.reason) for step in one.passed])
+    return (one.step, one.allowed, one.message, held, [(step.step, step.reason) for step in one.passed])
 
 
 def _explain(summary: str, refused: tuple[Refusal, ...]) -> str:
@@ -213,6 +215,12 @@ def escalated(story: Story, reason: Reason, message: str) -> Story:
     if story.says(ESCALATED):
         return story
     story = story.observe(ESCALATED, True, reason, message)
+    if story.says(ALLOWED):
+        # The last word was that nothing stands against an action; from here on everything does.
+        over = IncidentRefusal(reason=Reason.Escalated, message=HANDED_OVER)
+        old = story.status.decision or IncidentDecision()
+        story = story.set(decision=old.model_copy(update={"allowed": False, "refusals": (over,)}))
+        story = story.observe(ALLOWED, False, Reason.Escalated, HANDED_OVER)
     return story.announce(Reason.Escalated, f"{reason}: {message}", warning=True)
 
 
