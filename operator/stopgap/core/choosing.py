@@ -78,11 +78,15 @@ def choose(case: Case, found: tuple[Finding, ...]) -> Choice:
 def no_step(case: Case) -> Refusal:
     """Say why there is nothing that could be done."""
     named = case.incident.spec.policy_ref if case.incident else None
-    text = _NO_POLICY
-    if case.policy is not None:
-        text = "every step that is meant for this was tried" if tried(case) else "no step of the policy is meant for this"
+    done = sorted({f"{one.spec.step} ({one.state})" for one in case.of_incident() if _has_failed(one)})
+    if case.policy is not None and done:
+        text = f"tried in this incident already: {', '.join(done)}; no other step of the policy is meant for this"
+    elif case.policy is not None:
+        text = "no step of the policy is meant for this"
     elif named is not None:
         text = f"policy {named.name}, which spec.policyRef names, does not exist here, is not Ready, or is not about this workload"
+    else:
+        text = _NO_POLICY
     return Refusal(Reason.NoStepApplies, text)
 
 

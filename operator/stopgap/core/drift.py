@@ -10,7 +10,4 @@ def drifting(case: Case) -> str:
     if live and live.drifting_owner:
         return live.drifting_owner
     found = owners.owner(work) if work else None
-    if found is None or found.kind is not owners.OwnerKind.HELM:
-        return ""
-    where = f"Helm release {found.name} in {found.namespace}"
-    return f"{where} still holds the bad version: its next upgrade brings it back. helm rollback, or fix the chart"
+    return owners.drift(found) if found else ""

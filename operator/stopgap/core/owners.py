@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from stopgap.model.workload import Workload
 
@@ -81,6 +81,23 @@ def judge(found: Owner, work: Workload, body: dict[str, Any] | None) -> Ownershi
         OwnerKind.FLUX_HELM_RELEASE: _judge_helm_release,
     }
     return judges[found.kind](found, work, body)
+
+
+_WORDS: Final = {
+    OwnerKind.ARGO_CD: ("Argo CD application", "its next sync brings it back. Revert it in Git"),
+    OwnerKind.FLUX_KUSTOMIZATION: ("Flux Kustomization", "its next reconciliation brings it back. Revert it in Git"),
+    OwnerKind.FLUX_HELM_RELEASE: ("Flux HelmRelease", "its next upgrade brings it back. Revert it in its values or chart"),
+    OwnerKind.HELM: ("Helm release", "its next upgrade brings it back. helm rollback, or fix the chart"),
+}
+
+
+def drift(found: Owner) -> str:
+    """Say what an owner will do to our change, by the marks on the workload alone: verification does not read the owner again."""
+    what, then = _WORDS[found.kind]
+    where = f"{what} {found.name} in {found.namespace}" if found.namespace else f"{what} {found.name}"
+    if found.kind is not OwnerKind.HELM:
+        where = f"by its marks this is deployed by {where}, which"
+    return f"{where} still holds the bad version: {then}"
 
 
 def _judge_argo(found: Owner, work: Workload, body: dict[str, Any]) -> Ownership | None:

@@ -25,6 +25,7 @@ from tests.conftest import (
 from stopgap.api.incident import IncidentSpec, IncidentStatus
 from stopgap.api.remediation import RemediationState
 from stopgap.core.case import Case
+from stopgap.core.choosing import choose
 from stopgap.core.decide import decide
 from stopgap.model.conditions import find
 from stopgap.model.reasons import Reason
@@ -328,3 +329,8 @@ def test_an_incident_of_a_workload_that_is_gone_is_over(workload: Workload | Non
     resolved = find(decision.status.conditions, "Resolved")
     assert resolved is not None
     assert (resolved.reason, resolved.message) == (Reason.TargetGone, message)
+
+
+def test_a_step_that_was_tried_is_named_where_no_other_is_left() -> None:
+    failed = make_remediation(status=executed(state="Failed"))
+    assert "tried in this incident already: undo (Failed)" in choose(make_case(remediations=(failed,)), ()).refused[0].message

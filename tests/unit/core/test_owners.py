@@ -3,8 +3,9 @@
 from typing import Any
 
 import pytest
-from tests.conftest import make_workload
+from tests.conftest import make_case, make_seen, make_workload
 
+from stopgap.core import guards
 from stopgap.core.owners import Owner, OwnerKind, judge, owner
 from stopgap.model.workload import Workload
 
@@ -150,3 +151,26 @@ def test_a_workload_may_opt_out_of_flux() -> None:
 
 def test_plain_helm_reconciles_nothing() -> None:
     assert judge(Owner(OwnerKind.HELM, "shop", "api"), make_workload(), None) is None
+
+
+@pytest.mark.parametrize(
+    ("marks", "fact"),
+    [
+        pytest.param(
+            {"annotations": {TRACKING: "web:apps/Deployment:shop/api"}},
+            "by its marks this is deployed by Argo CD application web, which still",
+            id="Argo CD",
+        ),
+        pytest.param(
+            {"labels": {"helm.toolkit.fluxcd.io/name": "web", "helm.toolkit.fluxcd.io/namespace": "flux"}},
+            "by its marks this is deployed by Flux HelmRelease web in flux, which still",
+            id="Flux",
+        ),
+        pytest.param({"annotations": {RELEASE: "web"}}, "Helm release web in shop still", id="Helm"),
+        pytest.param({}, "", id="nobody"),
+    ],
+)
+def test_whoever_brings_the_bad_version_back_is_named_without_reading_it_again(marks: dict[str, Any], fact: str) -> None:
+    found = guards.drifting(make_case(seen=make_seen(workload=make_workload(**marks))))
+    assert found.startswith(fact)
+    assert bool(found) is bool(fact)
