@@ -226,7 +226,7 @@ class Runtime:
             self._look_at(target for target in self._worth_a_look() if not namespace or target.namespace == namespace)
 
     def _worth_a_look(self) -> Iterable[Target]:
-        return {*self.index.troubled(), *(target_of(one) for one in self.records.open_incidents())}
+        return {*self.index.troubled(), *(target_of(one) for one in self.records.open_incidents()), *self.records.unfinished()}
 
     def _look_at(self, targets: Iterable[Target]) -> None:
         for target in targets:

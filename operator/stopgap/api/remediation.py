@@ -181,6 +181,12 @@ class Remediation(Kind):
     status: RemediationStatus | None = None
 
     @property
+    def owes_fields(self) -> bool:
+        """Whether it is over, was written, and the ownership of what it wrote was not given up yet."""
+        status = self.status
+        return self.state.ended and status is not None and status.executed_at is not None and not status.fields_returned
+
+    @property
     def put_there(self) -> frozenset[str]:
         """Digests of the template that this action made the present one: as planned, and as admission left it. None while unwritten."""
         if self.status is None or self.status.executed_at is None:

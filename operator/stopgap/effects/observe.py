@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 
-from stopgap.api import Incident
+from stopgap.api import Incident, Remediation
 from stopgap.api.config import ConfigSpec
 from stopgap.api.health import WorkloadHealthStatus
 from stopgap.api.remediation import RemediationSpec
@@ -64,6 +64,10 @@ class Observer:
             yield
         finally:
             self._reserved.discard(spent)
+
+    def charge(self, done: Remediation) -> None:
+        """Count an action that was sent from now on, before the reservation ends and whether or not its record can be written."""
+        self._records.charge(done)
 
     def incidents(self, like: Incident) -> list[Incident]:
         """Return the open incidents of the same workload, as they are stored."""

@@ -153,6 +153,7 @@ class Reconciler:
         log.info("carried out", extra={"remediation": remediation.metadata.name, "state": str(outcome.state), "why": outcome.message})
         status = _settled(remediation, outcome, self._now())
         done = remediation.model_copy(update={"status": status})
+        self._observer.charge(done)
         fresh = replace(_with(self._observer.case(case.seen.target), done), incident=case.incident)
         decision = decide(fresh)
         # The record of the act goes first into the write; what verification adds to it at this very look rides along.
@@ -210,7 +211,7 @@ class Reconciler:
             writes.append(self._write_incident(incident, decision))
         writes += [self._write_duplicate(*one) for one in decision.duplicates]
         written = decision.remediation[0].metadata.uid if decision.remediation else None
-        writes += [self._return_fields(one) for one in case.remediations if _owes_fields(one) and one.metadata.uid != written]
+        writes += [self._return_fields(one) for one in case.remediations if one.owes_fields and one.metadata.uid != written]
         await asyncio.gather(*writes)
         for notice in decision.notices:
             await self._tell(case, notice)
@@ -270,10 +271,6 @@ class _Believed:
     about: tuple[str, int, str | None, int | None]
     live: Live
     read_at: datetime
-
-
-def _owes_fields(one: Remediation) -> bool:
-    return one.state.ended and one.status is not None and one.status.executed_at is not None and not one.status.fields_returned
 
 
 def _with(case: Case, done: Remediation) -> Case:

@@ -92,6 +92,13 @@ class Records:
         found = self._remediations.get(uid, {}).values()
         return tuple(sorted(found, key=lambda one: (one.metadata.creation_timestamp or "", one.metadata.name)))
 
+    def unfinished(self) -> Iterable[Target]:
+        """Return the workloads of actions that have not ended, owe their fields or are to be put back, whatever became of the incidents."""
+        for each in self._remediations.values():
+            for one in each.values():
+                if not one.state.ended or one.owes_fields or one.owes_restore:
+                    yield Target(one.metadata.namespace or "", one.spec.target_ref.kind, one.spec.target_ref.name)
+
     def spent(self) -> tuple[Spent, ...]:
         """Return every action that was really sent in the longest window that counts, from both places that remember it."""
         return tuple(self._spent.values())
@@ -201,6 +208,10 @@ class Records:
     def _take_remediation(self, body: dict[str, Any]) -> None:
         one = Remediation.model_validate(body)
         self._remediations[one.spec.target_ref.uid][f"{one.metadata.namespace}/{one.metadata.name}"] = one
+        self.charge(one)
+
+    def charge(self, one: Remediation) -> None:
+        """Count an action against every budget once it was sent, also before its own record says so."""
         if one.status and one.status.executed_at:
             self._spend(one.metadata.uid, one.status.executed_at, one.metadata.namespace, one.spec.target_ref.uid, one.spec.policy_ref.uid)
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from tests.conftest import make_case, make_seen, make_workload
 
-from stopgap.core import guards
+from stopgap.core import drift
 from stopgap.core.owners import Owner, OwnerKind, judge, owner
 from stopgap.model.workload import Workload
 
@@ -171,6 +171,6 @@ def test_plain_helm_reconciles_nothing() -> None:
     ],
 )
 def test_whoever_brings_the_bad_version_back_is_named_without_reading_it_again(marks: dict[str, Any], fact: str) -> None:
-    found = guards.drifting(make_case(seen=make_seen(workload=make_workload(**marks))))
+    found = drift.drifting(make_case(seen=make_seen(workload=make_workload(**marks))))
     assert found.startswith(fact)
     assert bool(found) is bool(fact)
