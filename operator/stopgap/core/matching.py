@@ -53,6 +53,9 @@ def fault(policy: RemediationPolicy) -> Refusal | None:
             return Refusal(Reason.NewerThanOperator, f"step {step.name} uses an action that this version of Stopgap does not know")
         if unknown := set(step.when.triggers) - triggers:
             return Refusal(Reason.InvalidPolicy, f"step {step.name} names triggers that do not exist: {', '.join(sorted(unknown))}")
+    for rule in policy.spec.severity.rules:
+        if unknown := set(rule.triggers) - triggers:
+            return Refusal(Reason.InvalidPolicy, f"a severity rule names triggers that do not exist: {', '.join(sorted(unknown))}")
     return _times(policy) or _window(policy) or _frozen(policy)
 
 
@@ -68,11 +71,11 @@ def misfit(error: ValidationError) -> Refusal:
 
 
 def _window(policy: RemediationPolicy) -> Refusal | None:
-    if policy.spec.guards.max_actions.within <= LONGEST_WINDOW:
-        return None
-    return Refusal(
-        Reason.InvalidPolicy, f"guards.maxActions.within is longer than {LONGEST_WINDOW.days} days, for which actions are counted"
-    )
+    given = policy.spec.guards
+    for name, length in (("maxActions.within", given.max_actions.within), ("cooldown", given.cooldown)):
+        if length > LONGEST_WINDOW:
+            return Refusal(Reason.InvalidPolicy, f"guards.{name} is longer than {LONGEST_WINDOW.days} days, for which actions are counted")
+    return None
 
 
 def _frozen(policy: RemediationPolicy) -> Refusal | None:

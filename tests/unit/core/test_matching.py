@@ -133,6 +133,18 @@ def test_no_policy_decides_about_a_workload_that_none_names() -> None:
             )
             for says, changes, facts in WINDOWS_THAT_CANNOT_WORK
         ),
+        pytest.param(
+            {"guards": {"cooldown": "169h"}},
+            Reason.InvalidPolicy,
+            "guards.cooldown is longer than 7 days",
+            id="a cooldown over a time for which nothing is remembered",
+        ),
+        pytest.param(
+            {"severity": {"rules": [{"set": "P1", "triggers": ["crush"]}]}},
+            Reason.InvalidPolicy,
+            "a severity rule names triggers that do not exist: crush",
+            id="a severity rule for a trigger that does not exist",
+        ),
     ],
 )
 def test_a_policy_that_cannot_work_says_why(spec: dict[str, Any], reason: Reason, facts: str) -> None:
