@@ -105,7 +105,7 @@ class Runtime:
     def not_ready_because(self) -> str:
         """Say why this copy is not ready, or nothing. A warm standby is ready."""
         if not self.kinds.is_set():
-            return "the custom resource definitions are missing; apply crds/"
+            return self._own.waits_for
         if troubles := [trouble for one in self._watches if (trouble := self._trouble_of(one))]:
             return "; ".join(troubles)
         if not self._own_synced:

@@ -24,6 +24,8 @@ class OwnLists:
         self._records = records
         self._namespaces = namespaces
         self._own_namespace = own_namespace
+        self.waits_for = "the API server has not answered yet"
+        """Why wait_for_kinds has not ended."""
 
     async def wait_for_kinds(self) -> None:
         """Without our CRDs there is nothing to do; wait for them and say so."""
@@ -35,11 +37,13 @@ class OwnLists:
             except NotFound:
                 missing = {kind.plural for kind in KINDS}
             except KubeError as error:
+                self.waits_for = f"the API server cannot be asked: {error}"
                 log.warning("the API server cannot be asked", extra={"error": str(error)})
                 await asyncio.sleep(1)
                 continue
             if not missing:
                 return
+            self.waits_for = f"the custom resource definitions are missing ({', '.join(sorted(missing))}); apply crds/"
             if not told:
                 log.warning("the custom resource definitions are missing; apply crds/ and this goes on", extra={"missing": sorted(missing)})
                 told = True
