@@ -64,21 +64,28 @@ class Operator:
     ca_file: Path | None = None
     arguments: tuple[str, ...] = ()
     name: str = "operator"
+    program: tuple[str, ...] = ("stopgap", "run")
+    """The module to run and its command; `arguments` follow."""
+    environment: dict[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
     health: int = 0
+    metrics: int = 0
 
     def start(self, *, ready: bool = True) -> Self:
         """Start it, and wait until it says that it is ready."""
         kubeconfig = self.directory / f"{self.name}.kubeconfig"
         self.plane.service_account_kubeconfig(OWN_NAMESPACE, "stopgap", kubeconfig, server=self.server, ca_file=self.ca_file)
-        self.health = free_port()
-        command = [sys.executable, "-m", "stopgap", "run", "--health-port", str(self.health), "--metrics-port", "0", *self.arguments]
+        self.health, self.metrics = free_port(), free_port()
+        command = [sys.executable, "-m", *self.program, *self.arguments]
         environment = {
             **os.environ,
             "KUBECONFIG": str(kubeconfig),
             "STOPGAP_HOST": "127.0.0.1",
+            "STOPGAP_HEALTH_PORT": str(self.health),
+            "STOPGAP_METRICS_PORT": str(self.metrics),
             "POD_NAME": self.name,
             "PYTHONSAFEPATH": "1",
+            **self.environment,
         }
         with self.log_file.open("ab") as log:
             self.process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, cwd=self.directory)
