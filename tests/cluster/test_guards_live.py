@@ -1,0 +1,311 @@
+"""Reasons not to act that depend on live objects: each is named, holds, and gives way when what it rests on is gone."""
+
+import json
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import yaml
+from tests.cluster.harness import OWN_NAMESPACE, Shop, policy, wait_for
+from tests.cluster.reading import condition, wait_for_reason, wait_for_remediation, wait_for_restarts
+
+pytestmark = pytest.mark.cluster
+
+GOOD, BAD, BAD2 = "shop/api:1.0", "shop/api:2.0-crash", "shop/api:2.1-crash"
+UNTOLD = 90
+"""Seconds until a reason is found gone that no watch tells of: what was read live is believed for 30 s, and looked at every 30 s."""
+
+
+def at_work(shop: Shop, image: str = GOOD, *, guards: dict[str, Any] | None = None, **deployment: Any) -> None:
+    """Bring up a release, and wait until it is known to be good."""
+    spec: dict[str, Any] = {"guards": guards} if guards else {}
+    shop.policy(**spec)
+    shop.deploy(image, **deployment)
+    shop.settle()
+
+
+def refused(shop: Shop, reason: str, image: str = BAD) -> str:
+    """See that only this reason stands against the action, that nothing was written, and return its message."""
+    found = shop.refusals(reason=reason)
+    assert list(found) == [reason]
+    assert shop.image() == image
+    assert shop.items("remediations") == []
+    assert shop.deployment_writes() == ([], [])
+    return found[reason]
+
+
+def undone(shop: Shop, *, image: str = GOOD, seconds: float = 60) -> None:
+    """See that the bad release is undone, by one write."""
+    shop.incident(phase="Mitigated", seconds=seconds)
+    assert shop.image() == image
+    assert len(shop.deployment_writes()[0]) == 1
+
+
+def look_again(shop: Shop) -> None:
+    """Change the policy a little, so that everything is read afresh at once."""
+    shop.policy(guards={"cooldown": "2s"})
+
+
+def change_template(shop: Shop, *, annotations: dict[str, str] | None = None, **spec: Any) -> None:
+    """Release the bad image together with other changes of the pod template."""
+    body = {"metadata": {"annotations": annotations or {}}, "spec": {"containers": [{"name": "app", "image": BAD}], **spec}}
+    shop.kubectl("patch", "deployment", "api", "-p", json.dumps({"spec": {"template": body}}))
+
+
+@contextmanager
+def config(shop: Shop, **spec: Any) -> Iterator[None]:
+    """Put the platform's ceilings in force, for every namespace, and lift them again."""
+    body = {"apiVersion": "stopgap.dev/v1alpha1", "kind": "RemediationConfig", "metadata": {"name": "stopgap"}, "spec": spec}
+    shop.plane.kubectl("-n", OWN_NAMESPACE, "apply", "--server-side", "-f", "-", stdin=yaml.safe_dump(body))
+    try:
+        yield
+    finally:
+        shop.plane.kubectl("-n", OWN_NAMESPACE, "delete", "remediationconfig", "stopgap")
+
+
+# ------------------------------------------------------------------------------------------------------------ orders to stop
+
+
+@pytest.mark.parametrize("where", ["deployment/api", "remediationpolicy/web"])
+def test_a_pause_annotation_holds_until_it_is_removed(shop: Shop, where: str) -> None:
+    at_work(shop)
+    shop.kubectl("annotate", where, "stopgap.dev/pause=ana upgrades the database")
+    shop.release(BAD)
+    message = refused(shop, "Paused")
+    named = {"deployment/api": f"deployment/api in {shop.name}", "remediationpolicy/web": "policy web"}[where]
+    assert message == f"annotation stopgap.dev/pause on {named}: ana upgrades the database"
+    shop.kubectl("annotate", where, "stopgap.dev/pause-")
+    undone(shop)
+
+
+def test_a_pause_annotation_on_the_namespace_holds_until_it_is_removed(shop: Shop) -> None:
+    at_work(shop)
+    shop.plane.kubectl("annotate", "namespace", shop.name, "stopgap.dev/pause=game day")
+    shop.release(BAD)
+    assert refused(shop, "Paused") == f"annotation stopgap.dev/pause on namespace {shop.name}: game day"
+    shop.plane.kubectl("annotate", "namespace", shop.name, "stopgap.dev/pause-")
+    look_again(shop)
+    undone(shop)
+
+
+def test_a_pause_request_in_the_policy_names_who_asked_and_why(shop: Shop) -> None:
+    asked = policy(pauseRequests=[{"name": "ana", "reason": "db upgrade"}])
+    shop.apply(asked)
+    shop.deploy(GOOD)
+    shop.settle()
+    shop.release(BAD)
+    assert refused(shop, "Paused") == "ana paused policy web: db upgrade"
+    shop.policy()
+    undone(shop)
+
+
+def test_a_pause_request_in_the_config_stops_every_policy(shop: Shop) -> None:
+    at_work(shop)
+    with config(shop, pauseRequests=[{"name": "platform", "reason": "datacentre move"}]):
+        shop.release(BAD)
+        assert refused(shop, "Paused") == "platform paused the RemediationConfig: datacentre move"
+    undone(shop)
+
+
+def test_the_platform_s_ceiling_is_stronger_than_an_automatic_policy(shop: Shop) -> None:
+    at_work(shop)
+    with config(shop, maxMode="Observe"):
+        shop.release(BAD)
+        message = refused(shop, "ObserveOnly")
+        assert "RemediationConfig" in message
+        assert "maxMode" in message
+    undone(shop)
+
+
+def test_an_excluded_namespace_is_observed_and_left_alone(shop: Shop) -> None:
+    at_work(shop)
+    with config(shop, excludedNamespaces=["kube-*", "stopgap-system", f"{shop.name[:-2]}*"]):
+        shop.release(BAD)
+        assert refused(shop, "Excluded") == f"namespace {shop.name} is excluded by the RemediationConfig (spec.excludedNamespaces)"
+    undone(shop)
+
+
+# ------------------------------------------------------------------------------------------------------------------ rights
+
+
+def test_without_the_owner_s_grant_it_says_how_to_give_it_and_acts_when_it_was_given(shop: Shop) -> None:
+    shop.kubectl("delete", "rolebinding", "stopgap-rollback")
+    at_work(shop)
+    shop.release(BAD)
+    message = refused(shop, "NotAuthorized")
+    told, command = message.split("; allow it with: kubectl ")
+    assert told == f"Stopgap may not patch deployments in {shop.name}"
+    shop.plane.kubectl(*shlex.split(command))
+    undone(shop, seconds=UNTOLD)
+
+
+# ----------------------------------------------------------------------------------------------------------- the deployment
+
+
+def test_a_paused_deployment_is_not_unpaused(shop: Shop) -> None:
+    at_work(shop)
+    shop.kubectl("annotate", "remediationpolicy", "web", "stopgap.dev/pause=until the deployment is paused")
+    shop.release(BAD)
+    shop.refusals(reason="Paused")
+    shop.kubectl("rollout", "pause", "deployment/api")
+    shop.kubectl("annotate", "remediationpolicy", "web", "stopgap.dev/pause-")
+    message = refused(shop, "DeploymentPaused")
+    assert "is paused (spec.paused); a changed template would not roll out. kubectl rollout resume" in message
+    shop.kubectl("rollout", "resume", "deployment/api")
+    undone(shop)
+
+
+def test_a_release_that_forbids_it_is_not_rolled_back_over(shop: Shop) -> None:
+    at_work(shop)
+    change_template(shop, annotations={"stopgap.dev/rollback": "Forbidden"})
+    assert refused(shop, "RollbackForbidden") == (
+        "revision 2 is annotated stopgap.dev/rollback: Forbidden, so nothing rolls back over it; fix forward"
+    )
+    shop.release(BAD2)
+    wait_for("the next bad release crashes too", lambda: any(BAD2 in str(one["spec"]) for one in shop.items("pods")))
+    wait_for_restarts(shop, 3)
+    assert refused(shop, "RollbackForbidden", BAD2).startswith("revision 2")
+
+
+@pytest.mark.parametrize("image", ["shop/api:latest", "registry.local:5000/shop/api"])
+def test_an_image_that_may_be_another_by_now_is_not_gone_back_to(shop: Shop, image: str) -> None:
+    at_work(shop, image)
+    shop.release(BAD)
+    assert refused(shop, "MutableImage") == (
+        f"{image} of the older template names no fixed version, so it may pull the bad image; use a version tag or a digest"
+    )
+
+
+def test_while_some_pods_serve_a_strategy_that_takes_all_down_is_not_used(shop: Shop) -> None:
+    at_work(shop, strategy={"type": "Recreate"}, replicas=2)
+    shop.release("shop/api:2.0")
+
+    def rolled_out() -> list[str]:
+        pods = [one for one in shop.items("pods") if "shop/api:2.0" in str(one["spec"]["containers"])]
+        ready = shop.get("deployment", "api")["status"].get("availableReplicas", 0)
+        return [one["metadata"]["name"] for one in pods] if len(pods) == 2 == ready else []
+
+    pods = wait_for("the new release serves", rolled_out)
+    shop.kubectl("annotate", "pod", pods[0], "stopgap.dev/simulate=crash")
+    assert refused(shop, "RecreateOutage", "shop/api:2.0") == (
+        "1 of 2 pods still serve, and the strategy (Recreate) would take them down first; decide by hand"
+    )
+
+
+def test_where_nothing_serves_any_more_the_strategy_takes_nothing_down(shop: Shop) -> None:
+    at_work(shop, strategy={"type": "Recreate"})
+    shop.release(BAD)
+    undone(shop)
+
+
+# ---------------------------------------------------------------------------------------------- what the old template needs
+
+
+def test_an_account_that_the_old_template_needs_must_be_there(shop: Shop) -> None:
+    shop.kubectl("create", "serviceaccount", "web")
+    at_work(shop, template={"spec": {"serviceAccountName": "web", "containers": [{"name": "app", "image": GOOD}]}})
+    shop.kubectl("delete", "serviceaccount", "web")
+    change_template(shop, serviceAccountName="default")
+    assert refused(shop, "ReferenceMissing") == "the older template needs serviceaccount/web, which does not exist; restore it first"
+    shop.kubectl("create", "serviceaccount", "web")
+    look_again(shop)
+    undone(shop)
+
+
+def test_a_config_map_that_may_not_be_read_is_not_called_missing(shop: Shop) -> None:
+    container = {"name": "app", "image": GOOD, "envFrom": [{"configMapRef": {"name": "gone"}}]}
+    at_work(shop, template={"spec": {"containers": [container]}})
+    change_template(shop, containers=[{"name": "app", "image": BAD, "envFrom": None}])
+    undone(shop)
+
+
+# ----------------------------------------------------------------------------------------------------------------- how much
+
+
+def after_a_first_incident(shop: Shop, guards: dict[str, Any]) -> None:
+    """Let one bad release be undone and its incident end, and release the next one."""
+    at_work(shop, guards=guards)
+    shop.release(BAD)
+    shop.incident(name="api-1", phase="Resolved")
+    shop.release(BAD2)
+    shop.incident(name="api-2")
+
+
+def stopped_after_one(shop: Shop, reason: str) -> str:
+    """See that the second action is refused for this reason, and return its message."""
+    incident = wait_for_reason(shop, "ActionAllowed", reason, name="api-2")
+    wait_for_restarts(shop, 5)
+    assert shop.image() == BAD2
+    assert len(shop.deployment_writes()[0]) == 1
+    message: str = condition(incident, "ActionAllowed")["message"]
+    return message
+
+
+def test_soon_after_an_action_the_next_incident_waits_for_the_cooldown(shop: Shop) -> None:
+    after_a_first_incident(shop, {"cooldown": "10m"})
+    message = stopped_after_one(shop, "CooldownActive")
+    assert "the last action on this workload was " in message
+    assert "s ago; the policy wants 10m between" in message
+    refusal = shop.refusals(reason="CooldownActive")
+    assert list(refusal) == ["CooldownActive"]
+
+
+def test_a_policy_s_budget_holds_across_incidents(shop: Shop) -> None:
+    after_a_first_incident(shop, {"cooldown": "1s", "maxActions": {"count": 1, "within": "1h"}})
+    message = stopped_after_one(shop, "RateLimited")
+    assert "1 actions within 1h on policy web; at most 1 are allowed" in message
+
+
+def test_an_incident_that_used_up_its_actions_is_handed_to_people(shop: Shop) -> None:
+    shop.policy(guards={"cooldown": "1s", "maxActionsPerIncident": 1}, verification={"healthyFor": "30s", "timeout": "60s"})
+    shop.deploy(GOOD)
+    shop.settle()
+    shop.release(BAD)
+    wait_for_remediation(shop, "Verifying")
+    shop.release(BAD2)
+    incident = wait_for_reason(shop, "Escalated", "AttemptsExhausted", name="api-1")
+    wait_for_restarts(shop, 5)
+    assert "1 actions were taken in this incident; the policy allows 1" in condition(incident, "ActionAllowed")["message"]
+    assert incident["status"]["phase"] == "Escalated"
+    assert shop.image() == BAD2
+    assert len(shop.deployment_writes()[0]) == 1
+    assert [one["metadata"]["name"] for one in shop.items("incidents")] == ["api-1"]
+
+
+# ------------------------------------------------------------------------------------------------------------------- owners
+
+
+def test_a_workload_that_another_controller_owns_is_left_to_it(shop: Shop) -> None:
+    at_work(shop)
+    shop.kubectl("create", "configmap", "boss")
+    owner = {"apiVersion": "v1", "kind": "ConfigMap", "name": "boss", "uid": shop.get("configmap", "boss")["metadata"]["uid"]}
+    owned = {"metadata": {"ownerReferences": [{**owner, "controller": True}]}}
+    shop.kubectl("patch", "deployment", "api", "--type=merge", "-p", json.dumps(owned))
+    shop.release(BAD)
+    assert refused(shop, "OwnedByController") == "ConfigMap/boss controls this workload; make the change there"
+    shop.kubectl("patch", "deployment", "api", "--type=merge", "-p", json.dumps({"metadata": {"ownerReferences": None}}))
+    undone(shop)
+
+
+def test_an_owner_that_cannot_be_read_is_taken_to_reconcile_until_the_policy_says_act(shop: Shop) -> None:
+    at_work(shop)
+    marks = ("kustomize.toolkit.fluxcd.io/name=shop", "kustomize.toolkit.fluxcd.io/namespace=flux-system")
+    shop.kubectl("label", "deployment", "api", *marks)
+    shop.release(BAD)
+    assert refused(shop, "GitOpsOwned") == ("FluxKustomization shop is said to deploy this and could not be read; revert the change there")
+    shop.policy(gitOps="Act")
+    undone(shop)
+
+
+def test_a_helm_release_is_no_reason_to_wait_but_its_next_upgrade_is_warned_of(shop: Shop) -> None:
+    at_work(shop)
+    shop.kubectl("annotate", "deployment", "api", "meta.helm.sh/release-name=web", "meta.helm.sh/release-namespace=releases")
+    shop.release(BAD)
+    undone(shop)
+    drift = condition(wait_for_reason(shop, "GitOpsDrift", "GitOpsDrift"), "GitOpsDrift")
+    assert drift["status"] == "True"
+    assert drift["message"] == (
+        "Helm release web in releases still holds the bad version: its next upgrade brings it back. helm rollback, or fix the chart"
+    )
