@@ -83,7 +83,8 @@ def _opening(case: Case, found: tuple[Finding, ...]) -> Opening:
 def _triaged(case: Case, found: tuple[Finding, ...], choice: choosing.Choice, *, allowed: bool) -> Story:
     story = told(case, found)
     story = lifecycle.bleeding(story)
-    story = _first_concluded(case, story, found)
+    if (loudest := next((one for one in found if one.state is State.FIRING), None)) is not None:
+        story = lifecycle.triaged(story, loudest.type, loudest.message)
     if story.says(lifecycle.ESCALATED):
         return story.done()
     story = _unwritten(case, story)
@@ -96,16 +97,6 @@ def _triaged(case: Case, found: tuple[Finding, ...], choice: choosing.Choice, *,
     if why := _exhausted(case, choice):
         story = lifecycle.escalated(story, Reason.LadderExhausted, why)
     return story.done()
-
-
-def _first_concluded(case: Case, story: Story, found: tuple[Finding, ...]) -> Story:
-    loudest = next((one for one in found if one.state is State.FIRING), None)
-    if loudest is not None:
-        return lifecycle.triaged(story, loudest.type, loudest.message)
-    if story.says(lifecycle.TRIAGED):
-        return story
-    title = case.incident.spec.title if case.incident else ""
-    return story.observe(lifecycle.TRIAGED, True, Reason.Triaged, f"a person reports: {title}; no signal fires")
 
 
 def _decided(story: Story, choice: choosing.Choice, *, allowed: bool) -> Story:

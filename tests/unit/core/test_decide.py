@@ -75,9 +75,8 @@ def test_what_a_person_reports_is_decided_although_no_signal_fires() -> None:
     assert decision.intent is not None
     assert decision.intent.spec.plan.to_digest == GOOD.digest
     assert decision.status is not None
-    triaged = find(decision.status.conditions, "Triaged")
-    assert triaged is not None
-    assert triaged.message == "a person reports: checkout is slow; no signal fires"
+    # What is wrong is not known from a title: that is told when a signal shows it.
+    assert find(decision.status.conditions, "Triaged") is None
 
 
 def test_what_a_person_reports_is_refused_by_name_where_no_step_is_meant_for_people_s_incidents() -> None:
