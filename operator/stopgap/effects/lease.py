@@ -76,7 +76,10 @@ class Lease:
     ) -> None:
         self.identity = identity
         self.annotations: dict[str, str] = {}
-        """The Lease's annotations: read when it is won; what the leader puts in is stored with its next renewal."""
+        """The Lease's annotations: read when it is won; what the leader puts in or takes out is stored with its next renewal.
+        What somebody else changes on the Lease meanwhile counts."""
+        self._stored: dict[str, str] = {}
+        self._sent: dict[str, str] = {}
         self._kube = kube
         self._collection = collection("coordination.k8s.io/v1", "leases", namespace)
         self._path = item("coordination.k8s.io/v1", "leases", name, namespace=namespace)
@@ -156,10 +159,20 @@ class Lease:
         return self._changed_at + (found.spec.lease_duration_seconds or self.LEASE_SECONDS)
 
     async def _take(self, found: _Record) -> None:
-        if found.spec.holder_identity != self.identity:
-            self.annotations.clear()  # those of the one before us count, not what we once stored
-        self.annotations.update({**found.metadata.annotations, **self.annotations})
+        self._adopt(found)
         await self._write(found.metadata.resource_version, found.spec)
+
+    def _adopt(self, found: _Record) -> None:
+        """Take over what stands there: all that another holder noted; of what we noted, that which somebody has changed since."""
+        there = found.metadata.annotations
+        if found.spec.holder_identity != self.identity:
+            self.annotations.clear()
+        for key in {*there, *self._stored}:
+            # An unanswered renewal of ours may have been written: that is nobody else's change.
+            if there.get(key) not in {self._stored.get(key), self._sent.get(key)} or found.spec.holder_identity != self.identity:
+                self.annotations.pop(key, None)
+                self.annotations.update({key: there[key]} if key in there else {})
+        self._stored = dict(there)
 
     async def _write(self, version: str | None, before: _Spec) -> None:
         """Write ourselves into the Lease, on top of exactly this version of it; without one, create it."""
@@ -183,14 +196,20 @@ class Lease:
         )
 
     async def _send(self, version: str | None, spec: _Spec) -> _Record:
-        metadata: dict[str, object] = {"name": self._name, "annotations": self.annotations}
+        self._sent = dict(self.annotations)
+        metadata: dict[str, object] = {"name": self._name, "annotations": self._sent}
         if version is None:
             whole = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": spec}
-            return msgspec.json.decode(await self._kube.create(self._collection, whole), type=_Record)
+            return self._kept(msgspec.json.decode(await self._kube.create(self._collection, whole), type=_Record))
         # A merge patch with a resourceVersion is a compare-and-swap that leaves alone what we do not know.
-        change = {"metadata": {**metadata, "resourceVersion": version}, "spec": spec}
+        gone = dict.fromkeys(self._stored.keys() - self._sent.keys())  # null removes
+        change = {"metadata": {**metadata, "annotations": {**gone, **self._sent}, "resourceVersion": version}, "spec": spec}
         answer = await self._kube.patch(self._path, change, how=PatchKind.MERGE)
-        return msgspec.json.decode(answer, type=_Record)
+        return self._kept(msgspec.json.decode(answer, type=_Record))
+
+    def _kept(self, record: _Record) -> _Record:
+        self._stored = dict(record.metadata.annotations)
+        return record
 
     async def _release(self) -> None:
         self._until = 0.0

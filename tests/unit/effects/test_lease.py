@@ -75,7 +75,8 @@ class Store:
         if body["metadata"]["resourceVersion"] != self.lease["metadata"]["resourceVersion"]:
             return web.json_response({"reason": "Conflict"}, status=409)
         annotations = {**self.lease["metadata"].get("annotations", {}), **body["metadata"].get("annotations", {})}
-        return self.keep({"metadata": {"annotations": annotations}, "spec": {**self.lease["spec"], **body["spec"]}})
+        kept = {key: text for key, text in annotations.items() if text is not None}
+        return self.keep({"metadata": {"annotations": kept}, "spec": {**self.lease["spec"], **body["spec"]}})
 
     @property
     def spec(self) -> dict[str, Any]:
@@ -308,6 +309,50 @@ async def test_what_the_leader_notes_on_the_lease_is_read_by_the_next() -> None:
         await one.stop()
         await two.wins()
         assert two.lease.annotations == {"stopgap.dev/breaker": "open"}
+
+
+async def test_what_the_leader_takes_back_is_removed_with_its_next_renewal() -> None:
+    store = Store()
+    async with house(store) as copies:
+        one = await copies.copy("one")
+        await one.wins()
+        one.lease.annotations.update({"stopgap.dev/breaker": "open", "kept": "yes"})
+        await until(lambda: store.lease and store.lease["metadata"].get("annotations"))
+        del one.lease.annotations["stopgap.dev/breaker"]
+        await until(lambda: store.lease and store.lease["metadata"]["annotations"] == {"kept": "yes"})
+
+
+async def test_what_a_person_removes_or_changes_on_the_lease_counts() -> None:
+    store = Store()
+    async with house(store) as copies:
+        one = await copies.copy("one")
+        await one.wins()
+        one.lease.annotations.update({"removed": "open", "changed": "open", "kept": "open"})
+        await until(lambda: store.lease and store.lease["metadata"].get("annotations"))
+        assert store.lease is not None
+        one.lease.annotations["new"] = "open"
+        store.keep({**store.lease, "metadata": {"annotations": {"changed": "by hand", "kept": "open"}}})
+        wanted = {"changed": "by hand", "kept": "open", "new": "open"}
+        await until(lambda: store.lease and store.lease["metadata"]["annotations"] == wanted)
+        assert one.lease.annotations == wanted
+
+
+async def test_an_unanswered_renewal_of_ours_is_nobody_elses_change() -> None:
+    store = Store()
+    async with house(store) as copies:
+        one = await copies.copy("one", Patient)
+        await one.wins()
+        one.lease.annotations["stopgap.dev/breaker"] = "open"
+        store.mood = "failing"
+        sent = len(store.writes)
+        await until(lambda: one.lease._sent == {"stopgap.dev/breaker": "open"})
+        assert len(store.writes) == sent
+        assert store.lease is not None
+        # It was written all the same, and what is noted has moved on since.
+        store.keep({**store.lease, "metadata": {"annotations": {"stopgap.dev/breaker": "open"}}})
+        one.lease.annotations["stopgap.dev/breaker"] = "cooling down"
+        store.mood = "well"
+        await until(lambda: store.lease and store.lease["metadata"]["annotations"] == {"stopgap.dev/breaker": "cooling down"})
 
 
 async def test_what_a_copy_once_noted_does_not_replace_what_a_later_leader_noted() -> None:
