@@ -26,6 +26,7 @@ from stopgap.api.remediation import RemediationState, RemediationStatus
 from stopgap.core import objecting
 from stopgap.core.case import Case, Decision, Notice, Spent
 from stopgap.core.decide import decide
+from stopgap.core.storm import Breaker
 from stopgap.model.conditions import Truth, condition
 from stopgap.model.observation import Observation
 from stopgap.model.reasons import Reason
@@ -163,6 +164,9 @@ class Operator:
     notices: list[Notice] = field(default_factory=list)
     writes: int = 0
     written: list[Remediation] = field(default_factory=list)
+    storm: tuple[Breaker, ...] = ()
+    unverified: int = 0
+    """Actions out on other workloads."""
 
     def case(self, *, live: bool = False) -> Case:
         spent = tuple(
@@ -178,6 +182,8 @@ class Operator:
             health=self.health,
             remediations=self.remediations,
             spent=spent,
+            storm=self.storm,
+            unverified=self.unverified,
         )
 
     def look(self) -> Decision:

@@ -9,6 +9,7 @@ from stopgap.api.freeze import FreezeWindows
 from stopgap.api.ladder import Mode
 from stopgap.api.policy import MaxActions, PauseRequest
 from stopgap.model.base import ApiModel, Column, Kind
+from stopgap.model.duration import Duration
 
 NAME = "stopgap"
 
@@ -22,6 +23,23 @@ class Budgets(ApiModel):
     """In one namespace."""
     cluster: MaxActions = MaxActions(count=30, within=timedelta(hours=1))
     """Everywhere."""
+
+
+class StormBreaker(ApiModel):
+    """Stops every new action while many workloads are ill at once, for then a release is hardly what ails each of them.
+
+    Kept for each namespace and for the whole cluster, in annotations of the Lease. To end the quiet window at once:
+    `kubectl -n stopgap-system annotate lease stopgap storm.stopgap.dev/<namespace>-` (the cluster: `stopgap.dev/storm-`).
+    """
+
+    min_unhealthy: Annotated[int, Field(ge=1, le=100_000)] = 3
+    """Opens at no fewer ill workloads than this, so that 2 of 2 is no storm. Raised, it lets Stopgap act in spite of a storm."""
+    percent: Annotated[int, Field(ge=1, le=100)] = 45
+    """Opens at no smaller share of the workloads that policies are about. For the cluster, one namespace is at most half of the need."""
+    cooldown: Duration = timedelta(minutes=10)
+    """After fewer were ill, nothing is done for so long; a relapse opens the breaker again."""
+    max_unverified_actions: Annotated[int, Field(ge=1, le=100)] = 3
+    """In the whole cluster, no more actions than this are out at a time without the proof that they helped."""
 
 
 class ConfigSpec(ApiModel):
@@ -38,6 +56,8 @@ class ConfigSpec(ApiModel):
     """How many actions at most."""
     freeze_windows: FreezeWindows = ()
     """While one is open nothing new is done anywhere, whatever a policy says. One that cannot be understood pauses everything."""
+    storm_breaker: StormBreaker = StormBreaker()
+    """Nothing is done while many workloads are ill at once."""
     excluded_namespaces: Annotated[tuple[Annotated[str, StringConstraints(min_length=1, max_length=63)], ...], Field(max_length=100)] = (
         "kube-*",
         "stopgap-system",

@@ -10,6 +10,7 @@ from stopgap.api.health import WorkloadHealthStatus
 from stopgap.api.incident import Incident, IncidentStatus
 from stopgap.api.policy import RemediationPolicy
 from stopgap.api.remediation import PlannedScaler, Remediation, RemediationSpec, RemediationStatus
+from stopgap.core.storm import Breaker
 from stopgap.model.change import Field
 from stopgap.model.observation import Finding, Observation, Refusal
 from stopgap.model.reasons import Reason
@@ -50,6 +51,10 @@ class Case:
     spent: tuple[Spent, ...] = ()
     """Everywhere, oldest first."""
     leading: bool = True
+    storm: tuple[Breaker, ...] = ()
+    """The breakers of the namespace and of the cluster, where they are not closed."""
+    unverified: int = 0
+    """Other workloads on which an action is out and not proved yet, anywhere."""
 
     @property
     def now(self) -> datetime:

@@ -253,6 +253,8 @@ GUARDS: tuple[Guard, ...] = (
     not_leader,
     paused,
     excluded,
+    limits.storm_active,
+    limits.unverified_actions,
     freeze.freeze_window,
     target_busy,
     contested,

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import Final
 
 from stopgap.api import Incident
 from stopgap.api.incident import (
@@ -174,7 +175,13 @@ def decision(  # noqa: PLR0913 - the parts of a decision
     message = summary if allowed else _explain(summary, refused)
     changed = story.reason(ALLOWED) != reason
     story = story.observe(ALLOWED, allowed, reason, message)
-    return story.announce(reason, message, warning=not allowed) if changed and not allowed else story
+    if not changed or allowed:
+        return story
+    # What holds many incidents back at once is told in each, and not cried out for each.
+    return story.tell(reason, message) if reason in _OF_MANY else story.announce(reason, message, warning=True)
+
+
+_OF_MANY: Final = frozenset({Reason.StormActive, Reason.UnverifiedActions})
 
 
 def _same(old: IncidentDecision, new: IncidentDecision) -> bool:

@@ -7,6 +7,7 @@ from stopgap.api.policy import MaxActions, PauseRequest, RemediationPolicy
 from stopgap.api.remediation import RemediationState
 from stopgap.core.case import Case, Spent
 from stopgap.core.situation import Situation
+from stopgap.core.storm import Stage, key_of, named
 from stopgap.model.duration import spell
 from stopgap.model.observation import Refusal
 from stopgap.model.reasons import Reason
@@ -56,6 +57,37 @@ def _requested(requests: tuple[PauseRequest, ...], where: str, now: datetime) ->
     for one in requests:
         if one.until is None or one.until > now:
             yield Refusal(Reason.Paused, f"{one.name} paused {where}: {one.reason}", one.until)
+
+
+def storm_active(situation: Situation) -> Refusal | None:
+    """Many workloads that are ill at once are hardly many bad releases."""
+    # An open one has no end that is known, and otherwise the last end counts.
+    worst = max(situation.case.storm, key=lambda one: (one.stage is Stage.OPEN, one.until or one.since), default=None)
+    if worst is None:
+        return None
+    where = named(worst.scope)
+    if worst.stage is Stage.OPEN or worst.until is None:
+        return Refusal(
+            Reason.StormActive, f"{worst.count} workloads are ill in {where}, hardly each by its own release; look for what they share"
+        )
+    return Refusal(
+        Reason.StormActive,
+        f"many workloads were ill in {where}, fewer since {worst.since:%H:%M:%S}; nothing is done before {worst.until:%H:%M:%S}. "
+        f"To end it now: kubectl -n stopgap-system annotate lease stopgap {key_of(worst.scope)}-",
+        worst.until,
+    )
+
+
+def unverified_actions(situation: Situation) -> Refusal | None:
+    """However many are in need, only a few actions are out at a time, until they are proved to help."""
+    case = situation.case
+    most = case.config.storm_breaker.max_unverified_actions if case.config else 0
+    if case.unverified < most or case.config is None:
+        return None
+    return Refusal(
+        Reason.UnverifiedActions,
+        f"{case.unverified} actions on other workloads are not proved to help yet; at most {most} may be out at a time",
+    )
 
 
 def cooldown_active(situation: Situation) -> Refusal | None:

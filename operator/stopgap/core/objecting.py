@@ -3,7 +3,7 @@
 from typing import Final
 
 from stopgap.api import Remediation
-from stopgap.core import freeze, guards
+from stopgap.core import freeze, guards, limits
 from stopgap.core.case import Case
 from stopgap.core.situation import Situation
 from stopgap.model.observation import Finding, Refusal
@@ -25,5 +25,13 @@ def objection(case: Case, remediation: Remediation, found: tuple[Finding, ...] =
     return next((refusal for guard in _STOPS if (refusal := guard(situation))), None)
 
 
-_STOPS: Final = (guards.paused, guards.excluded, freeze.freeze_window, guards.owned_by_controller, guards.observe_only)
+_STOPS: Final = (
+    guards.paused,
+    guards.excluded,
+    limits.storm_active,
+    limits.unverified_actions,
+    freeze.freeze_window,
+    guards.owned_by_controller,
+    guards.observe_only,
+)
 """Guards that are asked again from memory directly before each send; what needs a live read was asked beside the intent."""

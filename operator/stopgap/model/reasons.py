@@ -65,6 +65,14 @@ class Reason(StrEnum):
     NotLeader = "NotLeader", "This copy of Stopgap is the standby; the leader acts."
     Paused = "Paused", "A pause request or a pause annotation stops every action here."
     Excluded = "Excluded", "The namespace is excluded by the RemediationConfig."
+    StormActive = (
+        "StormActive",
+        "Many workloads are ill at once, or were a moment ago, so that a release is hardly what ails each of them.",
+    )
+    UnverifiedActions = (
+        "UnverifiedActions",
+        "As many actions as the platform allows are out on other workloads, and not yet proved to help.",
+    )
     FreezeWindow = "FreezeWindow", "A freeze window is open: nothing new is done before it closes."
     TargetBusy = "TargetBusy", "Another remediation of this workload has not ended."
     CooldownActive = "CooldownActive", "The last action on this workload was too short a time ago."
@@ -151,3 +159,4 @@ class Reason(StrEnum):
         "The object uses something that this version of Stopgap does not know; it never acts.",
     )
     NotPaused = "NotPaused", "Nothing pauses this."
+    StormOver = "StormOver", "The quiet window after a storm has ended; actions are allowed again."

@@ -39,6 +39,7 @@ from stopgap.core.case import Case
 from stopgap.core.decide import decide, judge
 from stopgap.core.guards import Guard
 from stopgap.core.situation import Situation
+from stopgap.core.storm import CLUSTER, Breaker, Count, Stage
 from stopgap.model.change import Known
 from stopgap.model.observation import Refusal
 from stopgap.model.reasons import Reason
@@ -125,6 +126,11 @@ def attempted(most: int) -> Case:
     one = earlier("api-1", "Inconclusive", left="an-older-bad-one", why="SupersededByRevision")
     policy = make_policy(guards={"maxActionsPerIncident": most})
     return make_case(remediations=(one,), spent=(make_spent(ago(minutes=5), remediation="earlier-uid"),), policy=policy)
+
+
+def cooling(scope: str, *, minutes: int) -> Breaker:
+    """A storm that ended so many minutes ago, of the usual ten."""
+    return Breaker(scope, Stage.COOLING_DOWN, ago(minutes=minutes), until=ago(minutes=minutes - 10))
 
 
 def short_of_replicas(**work: Any) -> Case:
@@ -343,6 +349,52 @@ ROWS = (
             ),
         ),
         timedelta(hours=1),
+    ),
+    Row(
+        "many workloads of the namespace are ill at once",
+        limits.storm_active,
+        Reason.StormActive,
+        ("23 of 50 workloads are ill in namespace shop", "look for what they share"),
+        make_case(storm=(Breaker("shop", Stage.OPEN, ago(minutes=1), count=Count(50, 23)),)),
+        make_case(storm=()),
+    ),
+    Row(
+        "a moment ago many workloads everywhere were ill",
+        limits.storm_active,
+        Reason.StormActive,
+        (
+            "in the whole cluster",
+            "fewer since 09:59:00",
+            "before 10:09:00",
+            "kubectl -n stopgap-system annotate lease stopgap stopgap.dev/storm-",
+        ),
+        make_case(storm=(cooling(CLUSTER, minutes=1), cooling("shop", minutes=5))),
+        make_case(storm=()),
+        timedelta(minutes=9),
+    ),
+    Row(
+        "a storm that lasts counts more than one that ends",
+        limits.storm_active,
+        Reason.StormActive,
+        ("45 of 100 workloads are ill in the whole cluster",),
+        make_case(storm=(cooling("shop", minutes=1), Breaker(CLUSTER, Stage.OPEN, ago(hours=1), count=Count(100, 45)))),
+        make_case(storm=()),
+    ),
+    Row(
+        "as many actions as allowed are not proved yet",
+        limits.unverified_actions,
+        Reason.UnverifiedActions,
+        ("3 actions on other workloads", "at most 3"),
+        make_case(unverified=3),
+        make_case(unverified=2),
+    ),
+    Row(
+        "the platform says how many may be unproved",
+        limits.unverified_actions,
+        Reason.UnverifiedActions,
+        ("1 actions on other workloads", "at most 1"),
+        make_case(unverified=1, config=ConfigSpec.model_validate({"stormBreaker": {"maxUnverifiedActions": 1}})),
+        make_case(unverified=1),
     ),
     Row(
         "an action that has not ended keeps the workload busy",

@@ -4,12 +4,13 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.conftest import make_case, make_incident, make_live, make_policy, make_remediation, make_seen, make_workload
+from tests.conftest import NOW, make_case, make_incident, make_live, make_policy, make_remediation, make_seen, make_workload
 
 from stopgap.api.config import ConfigSpec
 from stopgap.core.case import Case
 from stopgap.core.decide import judge
 from stopgap.core.objecting import objection
+from stopgap.core.storm import Breaker, Count, Stage
 from stopgap.model.reasons import Reason
 
 INTENT = make_remediation()
@@ -57,6 +58,10 @@ def test_nothing_stands_against_an_intent_while_the_world_is_as_it_was() -> None
         pytest.param(
             make_case(config=ConfigSpec.model_validate({"excludedNamespaces": ["shop"]})), Reason.Excluded, "namespace shop", id="exclusion"
         ),
+        pytest.param(
+            make_case(storm=(Breaker("shop", Stage.OPEN, NOW, count=Count(9, 5)),)), Reason.StormActive, "5 of 9", id="a storm that came up"
+        ),
+        pytest.param(make_case(unverified=3), Reason.UnverifiedActions, "at most 3", id="a cap that another copy has used up"),
         pytest.param(
             make_case(seen=make_seen(live=make_live(), workload=make_workload(controller="Rollout/api"))),
             Reason.OwnedByController,
