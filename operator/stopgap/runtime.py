@@ -11,7 +11,9 @@ from prometheus_client import CollectorRegistry
 
 from stopgap.api import KINDS, Incident, Remediation, RemediationConfig, RemediationPolicy, WorkloadHealth
 from stopgap.core import matching
+from stopgap.core.storm import CLUSTER
 from stopgap.effects import wire
+from stopgap.effects.census import Tally
 from stopgap.effects.connection import Connection
 from stopgap.effects.errors import KubeError
 from stopgap.effects.execute import Executor
@@ -31,10 +33,12 @@ from stopgap.effects.records import Records, target_of
 from stopgap.effects.rights import Rights
 from stopgap.effects.servers import Servers
 from stopgap.effects.sinks import DeploymentSink, PodSink, ReplicaSetSink
+from stopgap.effects.storm import StormKeeper
 from stopgap.effects.telemetry import Telemetry
 from stopgap.effects.watch import Watch
 from stopgap.model.base import API_VERSION, Kind
 from stopgap.model.refs import Target
+from stopgap.model.workload import Workload
 from stopgap.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -54,16 +58,26 @@ class Runtime:
         self.registry = CollectorRegistry()
         self.telemetry = Telemetry(self.registry)
         self.kube = Kube(connection, on_request=self.telemetry.requested)
-        self.index = Index(self._workload_changed, self._now)
+        self.index = Index(self._workload_changed, self._now, self._workload_listed)
         self.records = Records(self._add_soon, self._policies_changed)
         self.queue: WorkQueue[Target] = WorkQueue(namespace=lambda target: target.namespace, on_error=self._failed)
         self.lease = Lease(
             self.kube, namespace=settings.own_namespace, name=LEASE_NAME, identity=settings.identity, won=self._won, lost=self._lost
         )
         rights = Rights(self.kube)
-        observer = Observer(self.index, self.records, synced=self.synced, leading=self.leading)
+        self.tally = Tally(self.index, self.records)
+        self.storm = StormKeeper(
+            self.tally,
+            self.records,
+            self.lease.annotations,
+            telemetry=self.telemetry,
+            ready=lambda: self.leading() and self.synced(),
+            now=self._now,
+            changed=self._storm_changed,
+        )
+        observer = Observer(self.index, self.records, storm=self.storm, tally=self.tally, synced=self.synced, leading=self.leading)
         live = LiveReads(self.kube, self.records, rights, own_namespace=settings.own_namespace, argocd_namespace=settings.argocd_namespace)
-        recorder = Recorder(self.kube, self.records, settings.identity)
+        self.recorder = recorder = Recorder(self.kube, self.records, settings.identity)
         self._reconcile = Reconciler(
             observer=observer,
             live=live,
@@ -187,6 +201,8 @@ class Runtime:
             if self.leading() and self.synced_or_idle():
                 await self._keeper.write()
                 self.records.forget_spent(self._now() - matching.LONGEST_WINDOW)
+                self.storm.evaluate()
+                await self.storm.tell(self.recorder, self.settings.own_namespace)
             if time.monotonic() - last > RESYNC_SECONDS:
                 last = time.monotonic()
                 await asyncio.gather(*(self._own.read(kind) for kind in (Incident, RemediationPolicy, RemediationConfig)))
@@ -212,7 +228,11 @@ class Runtime:
         ):
             self.queue.add(target, SOON)
 
+    def _workload_listed(self, work: Workload, *, there: bool) -> None:
+        self.tally.listed(work, there=there)
+
     def _add_soon(self, target: Target) -> None:
+        self.tally.look_at(target)
         # An open incident wants its workload watched, also where no policy is left.
         self._wanted.set()
         self.queue.add(target, SOON)
@@ -220,10 +240,16 @@ class Runtime:
     def _policies_changed(self, namespace: str) -> None:
         """Look again at everything that a changed policy or config may allow or forbid."""
         self._keeper.changed()
+        self.tally.policies_changed(namespace)
         if self.records.namespaces_with_policies() or self.records.unreadable_policies:
             self._wanted.set()
         if self.synced():
             self._look_at(target for target in self._worth_a_look() if not namespace or target.namespace == namespace)
+
+    def _storm_changed(self, scope: str) -> None:
+        """Look again at what a storm holds back, so that its incidents say so, or act, without waiting for their turn."""
+        open_ones = (target_of(one) for one in self.records.open_incidents())
+        self._look_at([target for target in open_ones if scope in {CLUSTER, target.namespace}])
 
     def _worth_a_look(self) -> Iterable[Target]:
         return {*self.index.troubled(), *(target_of(one) for one in self.records.open_incidents()), *self.records.unfinished()}
@@ -234,10 +260,12 @@ class Runtime:
 
     def _won(self) -> None:
         log.info("leading")
+        self.tally.recount({target_of(one) for one in self.records.open_incidents()})
         self._look_at(self._worth_a_look())
 
     def _lost(self) -> None:
         log.warning("not leading any more; the holder of the Lease acts")
+        self.storm.forget()
 
     def _failed(self, target: Target, error: Exception) -> None:
         self.telemetry.failed(error)

@@ -7,6 +7,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable
 from datetime import datetime, timedelta
+from typing import Protocol
 
 from stopgap.core import knowngood, ledger
 from stopgap.model.observation import Observation
@@ -16,6 +17,14 @@ from stopgap.model.workload import Exit, Level, Pod, Revision, Stint, Workload
 
 Changed = Callable[[Target], None]
 Now = Callable[[], datetime]
+
+
+class Listed(Protocol):
+    """Told of every workload that is new, labelled anew or gone."""
+
+    def __call__(self, work: Workload, *, there: bool) -> None:
+        """Take it in."""
+
 
 MOST_LEVELS = 60
 NUMBERED_WITHIN = timedelta(minutes=1)
@@ -45,8 +54,9 @@ class _History:
 class Index:
     """Workloads, their revisions, and their troubled pods."""
 
-    def __init__(self, changed: Changed, now: Now) -> None:
+    def __init__(self, changed: Changed, now: Now, listed: Listed) -> None:
         self._changed = changed
+        self._listed = listed
         self._now = now
         self._workloads: dict[str, Workload] = {}
         self._uids: dict[Target, str] = {}
@@ -130,6 +140,8 @@ class Index:
         self._uids[work.target] = work.uid
         self._workloads[work.uid] = work
         self._level(work)
+        if old is None or old.labels != work.labels:
+            self._listed(work, there=True)
         if old is not None or self.is_troubled(work):
             self._changed(work.target)
 
@@ -142,6 +154,7 @@ class Index:
         if work is not None:
             if self._uids.get(work.target) == uid:
                 del self._uids[work.target]
+            self._listed(work, there=False)
             self._changed(work.target)
 
     def put_revision(self, revision: Revision) -> None:

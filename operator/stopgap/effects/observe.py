@@ -11,8 +11,11 @@ from stopgap.api.health import WorkloadHealthStatus
 from stopgap.api.remediation import RemediationSpec
 from stopgap.core import limits, matching
 from stopgap.core.case import Case, Spent
+from stopgap.core.storm import unverified
+from stopgap.effects.census import Tally
 from stopgap.effects.index import Index
 from stopgap.effects.records import Records, target_of
+from stopgap.effects.storm import StormKeeper
 from stopgap.model.observation import Live
 from stopgap.model.refs import Target
 from stopgap.model.workload import Neighbour, Workload
@@ -21,9 +24,20 @@ from stopgap.model.workload import Neighbour, Workload
 class Observer:
     """Knows where everything is that a decision is made from."""
 
-    def __init__(self, index: Index, records: Records, *, synced: Callable[[], bool], leading: Callable[[], bool]) -> None:
+    def __init__(  # noqa: PLR0913 - where everything is
+        self,
+        index: Index,
+        records: Records,
+        *,
+        storm: StormKeeper,
+        tally: Tally,
+        synced: Callable[[], bool],
+        leading: Callable[[], bool],
+    ) -> None:
         self._index = index
         self._records = records
+        self._storm = storm
+        self._tally = tally
         self._synced = synced
         self._leading = leading
         self._ill: dict[Target, datetime] = {}
@@ -52,7 +66,16 @@ class Observer:
             remediations=self._records.remediations(uid) if uid else (),
             spent=(*self._records.spent(), *self._reserved),
             leading=self._leading(),
+            storm=self._storm.breakers(target.namespace),
+            unverified=self._unverified(work),
         )
+
+    def _unverified(self, work: Workload | None) -> int:
+        """Count the other workloads with an action that is not proved. What was deleted proves nothing any more."""
+        there = self._index.workload_uids()
+        out = {uid for uid in unverified(self._records.unended(), self._index.now()) if uid in there}
+        out |= {one.target_uid for one in self._reserved}
+        return len(out - {work.uid if work else ""})
 
     @contextmanager
     def reserved(self, work: Workload, spec: RemediationSpec) -> Iterator[None]:
@@ -73,12 +96,17 @@ class Observer:
         """Return the open incidents of the same workload, as they are stored."""
         return self._records.incidents(target_of(like))
 
-    def note_onset(self, target: Target, since: datetime | None) -> None:
-        """Remember since when a workload is ill, for the others; None: it is not."""
+    def note_onset(self, target: Target, since: datetime | None, *, told: bool) -> None:
+        """Remember since when a workload is ill, for the others; None: it is not. `told`: there is an incident of it, or will be."""
+        self._tally.note(target, firing=since is not None and told)
         if since is None:
             self._ill.pop(target, None)
         else:
             self._ill[target] = since
+
+    def note_written(self, target: Target) -> None:
+        """Count a workload anew after its records were written."""
+        self._tally.look_at(target)
 
 
 def _main(incidents: list[Incident]) -> Incident | None:

@@ -67,7 +67,8 @@ class Reconciler:
         if await self._first_sight.look(case):
             case = self._observer.case(target)
         decision = decide(case)
-        self._observer.note_onset(target, attribution.onset(decision.findings))
+        told = decision.opening is not None or case.incident is not None
+        self._observer.note_onset(target, attribution.onset(decision.findings), told=told)
         if decision.opening or decision.reads:
             case, decision = await self._open(case, decision)
         if decision.intent:
@@ -77,6 +78,7 @@ class Reconciler:
         if decision.restore:
             decision = await self._restore(case, decision, decision.restore)
         await self._write(case, decision)
+        self._observer.note_written(target)
         return decision.look_again.total_seconds() if decision.look_again else None
 
     # ---------------------------------------------------------------------------------------------------- the hot path

@@ -51,6 +51,7 @@ class Records:
         self.unreadable_policies: dict[_Key, _Misfit] = {}
         """Policies that do not fit the model: why, and the object."""
         self._remediations: dict[str, dict[str, Remediation]] = defaultdict(dict)
+        self._unended: dict[str, Remediation] = {}
         # As JSON, and as models only when asked for: there is one for each workload, and few are looked at.
         self._healths: dict[str, tuple[_Key, bytes]] = {}
         self._spent: dict[str, Spent] = {}
@@ -99,6 +100,10 @@ class Records:
                 if not one.state.ended or one.owes_fields or one.owes_restore:
                     yield Target(one.metadata.namespace or "", one.spec.target_ref.kind, one.spec.target_ref.name)
 
+    def unended(self) -> Iterable[Remediation]:
+        """Return every remediation that has not ended, anywhere."""
+        return self._unended.values()
+
     def spent(self) -> tuple[Spent, ...]:
         """Return every action that was really sent in the longest window that counts, from both places that remember it."""
         return tuple(self._spent.values())
@@ -135,6 +140,7 @@ class Records:
         elif kind is RemediationConfig:
             self._set_config(None, "")
         elif kind is Remediation:
+            self._unended.pop(f"{namespace}/{name}", None)
             for each in self._remediations.values():
                 each.pop(f"{namespace}/{name}", None)
         elif kind is WorkloadHealth:
@@ -207,7 +213,11 @@ class Records:
 
     def _take_remediation(self, body: dict[str, Any]) -> None:
         one = Remediation.model_validate(body)
-        self._remediations[one.spec.target_ref.uid][f"{one.metadata.namespace}/{one.metadata.name}"] = one
+        key = f"{one.metadata.namespace}/{one.metadata.name}"
+        self._remediations[one.spec.target_ref.uid][key] = one
+        self._unended.pop(key, None)
+        if not one.state.ended:
+            self._unended[key] = one
         self.charge(one)
 
     def charge(self, one: Remediation) -> None:

@@ -1,11 +1,13 @@
 """Metrics about what Stopgap does, for Prometheus."""
 
+from contextlib import suppress
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from stopgap.api import Incident, Remediation
 from stopgap.api.remediation import RemediationStatus
+from stopgap.core.storm import Stage
 from stopgap.effects.execute import Outcome
 from stopgap.model.refs import Target
 
@@ -30,6 +32,12 @@ class Telemetry:
         )
         self._failed = Counter(
             "stopgap_reconcile_errors", "Looks at a workload that failed and are repeated.", ["error"], registry=registry
+        )
+        self._storm = Gauge(
+            "stopgap_storm_breaker",
+            "1 for each storm breaker that is not closed; an empty namespace means the whole cluster.",
+            ["namespace", "state"],
+            registry=registry,
         )
         self.leading = Gauge("stopgap_leading", "1 while this copy holds the Lease.", registry=registry)
         self.synced = Gauge("stopgap_synced", "1 once every watch has had its first complete list.", registry=registry)
@@ -57,6 +65,17 @@ class Telemetry:
     def ended(self, target: Target, remediation: Remediation, status: RemediationStatus) -> None:
         """Count the end of a remediation."""
         self._ended.labels(target.namespace, remediation.spec.action, status.state).inc()
+
+    def storm(self, scope: str, before: Stage, now: Stage) -> None:
+        """Show a breaker's state; a closed one is not shown."""
+        with suppress(KeyError):
+            self._storm.remove(scope, before)
+        if now is not Stage.CLOSED:
+            self._storm.labels(scope, now).set(1)
+
+    def no_storm(self) -> None:
+        """Show no breaker: they are another copy's."""
+        self._storm.clear()
 
     def failed(self, error: Exception) -> None:
         """Count a look that failed."""

@@ -3,12 +3,10 @@
 from typing import Any
 
 import pytest
-from tests.conftest import NOW, TARGET, make_policy
+from tests.conftest import make_case, make_policy
 
 from stopgap.api import RemediationConfig
 from stopgap.core import limits
-from stopgap.effects.index import Index
-from stopgap.effects.observe import Observer
 from stopgap.effects.records import Records
 from stopgap.model.refs import Target
 
@@ -51,8 +49,7 @@ def test_a_config_that_cannot_be_understood_pauses_everything_and_says_why(spec:
     records = declared(**spec)
     assert records.config is None
     assert why in records.config_trouble
-    observer = Observer(Index(_nobody, lambda: NOW), records, synced=lambda: True, leading=lambda: True)
-    refusal = limits.stopped(observer.case(TARGET), make_policy())
+    refusal = limits.stopped(make_case(config=None, config_trouble=records.config_trouble), make_policy())
     assert refusal is not None
     assert refusal.message.startswith("the RemediationConfig cannot be read or understood (")
     assert why in refusal.message

@@ -1,6 +1,7 @@
 """The index of workloads: what it concludes from the order in which the API server tells things."""
 
-from datetime import timedelta
+from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -14,6 +15,10 @@ from stopgap.model.workload import Workload
 NEXT = Template.read({"metadata": {"labels": {"app": "api"}}, "spec": {"containers": [{"name": "app", "image": "shop/api:3.0"}]}})
 
 
+def an_index(now: Callable[[], datetime] = lambda: NOW) -> Index:
+    return Index(lambda _: None, now, lambda _work, *, there: None)  # noqa: ARG005 - nobody counts
+
+
 def state(template: Template, generation: int, *, revision: int, observed: int | None = None, **changes: Any) -> Workload:
     annotations = {"deployment.kubernetes.io/revision": str(revision)}
     observed = generation if observed is None else observed
@@ -22,7 +27,7 @@ def state(template: Template, generation: int, *, revision: int, observed: int |
 
 def after(*states: Workload) -> Observation:
     """What is observed once the workload went through these states; both ReplicaSets are there from the beginning."""
-    index = Index(lambda _: None, lambda: NOW)
+    index = an_index()
     index.put_revision(make_revision(1, uid="rs-1"))
     index.put_revision(make_revision(2, uid="rs-2"))
     for one in states:
@@ -45,7 +50,7 @@ def test_a_number_that_was_given_to_the_template_before_says_nothing_about_the_o
 
 
 def test_once_the_number_has_moved_the_newest_revision_is_known_again() -> None:
-    index = Index(lambda _: None, lambda: NOW)
+    index = an_index()
     index.put_revision(make_revision(2, uid="rs-2"))
     index.put_revision(make_revision(3, uid="rs-1"))
     for one in (state(BAD, 4, revision=2), state(GOOD, 5, revision=2), state(GOOD, 5, revision=3)):
@@ -69,7 +74,7 @@ def test_scaling_does_not_take_the_number_away() -> None:
 
 def test_a_number_that_never_moves_is_believed_after_a_while() -> None:
     now = [NOW]
-    index = Index(lambda _: None, lambda: now[0])
+    index = an_index(lambda: now[0])
     index.put_revision(make_revision(2, uid="rs-2"))
     for one in (state(BAD, 4, revision=2), state(GOOD, 5, revision=2)):
         index.put_workload(one)
@@ -93,7 +98,7 @@ def test_the_template_is_the_present_one_all_the_while() -> None:
 
 
 def test_a_reply_that_comes_after_a_newer_event_of_the_same_generation_does_not_undo_it() -> None:
-    made = Index(lambda _: None, lambda: NOW)
+    made = an_index()
     made.put_workload(make_workload(version=12, generation=5, observed_generation=5))
     made.put_workload(make_workload(version=11, generation=5, observed_generation=4))
     work = made.workload(TARGET)
@@ -102,7 +107,7 @@ def test_a_reply_that_comes_after_a_newer_event_of_the_same_generation_does_not_
 
 
 def test_a_newer_state_of_the_same_generation_is_taken_in() -> None:
-    made = Index(lambda _: None, lambda: NOW)
+    made = an_index()
     made.put_workload(make_workload(version=11, generation=5, observed_generation=4))
     made.put_workload(make_workload(version=12, generation=5, observed_generation=5))
     work = made.workload(TARGET)
@@ -111,7 +116,7 @@ def test_a_newer_state_of_the_same_generation_is_taken_in() -> None:
 
 
 def test_another_object_of_the_same_name_is_taken_in_whatever_its_version() -> None:
-    made = Index(lambda _: None, lambda: NOW)
+    made = an_index()
     made.put_workload(make_workload(version=12, uid="old"))
     made.put_workload(make_workload(version=11, uid="new"))
     work = made.workload(TARGET)
