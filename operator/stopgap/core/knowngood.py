@@ -8,7 +8,7 @@ from stopgap.core.case import Case
 from stopgap.model import duration
 from stopgap.model.change import Good
 from stopgap.model.observation import Finding, Observation
-from stopgap.model.workload import State, Stint
+from stopgap.model.workload import Revision, State, Stint
 
 MOST_KEPT = 10
 MOST_DENIED = 20
@@ -33,7 +33,8 @@ def needed_for(policy: RemediationPolicy) -> timedelta:
 def healthy_since(seen: Observation) -> datetime | None:
     """Since when the newest revision is rolled out and available, as the Deployment's own conditions prove; None while it is not.
 
-    A restart of one of its pods also ends the health: readiness alone would call a flapping release healthy.
+    A restart of a pod also ends the health: readiness alone would call a flapping release healthy. As many pods as the strategy lets be
+    missing may be in trouble, or a workload of hundreds of pods would never be healthy.
     """
     work, newest = seen.workload, seen.newest
     if work is None or newest is None or not work.rolled_out or work.replicas == 0:
@@ -41,10 +42,19 @@ def healthy_since(seen: Observation) -> datetime | None:
     if work.available_replicas < max(work.least_available, 1) or work.available is None or not work.available.holds:
         return None
     proofs = [work.available.since, work.progressing.updated if work.progressing else None, seen.current_since]
-    proofs += [one.at for owner, one in seen.exits if owner == newest.uid]
-    proofs += [pod.ready_since or seen.now for pod in seen.pods_of(newest) if not pod.leaving]
+    proofs += _last_troubles(seen, newest)[work.replicas - max(work.least_available, 1) :][:1]
     known = [one for one in proofs if one is not None]
     return max(known) if known else None
+
+
+def _last_troubles(seen: Observation, newest: Revision) -> list[datetime]:
+    """When each pod of the newest revision was last in trouble, the latest first."""
+    last: dict[str, datetime] = {}
+    ends = [(one.pod_uid, one.at) for owner, one in seen.exits if owner == newest.uid]
+    unready = [(pod.uid, pod.ready_since or seen.now) for pod in seen.pods_of(newest) if not pod.leaving]
+    for uid, at in (*ends, *unready):
+        last[uid] = max(at, last.get(uid, at))
+    return sorted(last.values(), reverse=True)
 
 
 def with_stints(case: Case) -> WorkloadHealthStatus:

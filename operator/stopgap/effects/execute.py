@@ -134,7 +134,7 @@ class Executor:
     def _fold(self, where: Place, raw: bytes) -> None:
         # What was seen here must not be contradicted by an index that is some milliseconds behind.
         if where.resource == ("apps", "deployments"):
-            self._index.put_workload(facts.workload(msgspec.json.decode(raw, type=wire.Deployment)))
+            self._index.fold(facts.workload(msgspec.json.decode(raw, type=wire.Deployment)))
 
     def _settle(self, remediation: Remediation, where: Place, look: Look | None, tries: int) -> Outcome | None:
         """Say what the object's present state means for the remediation; None: it is as it was, and may be written to."""
@@ -143,8 +143,10 @@ class Executor:
         plan = remediation.spec.plan
         if look.mark(LAST_ACTION) == remediation.metadata.uid:
             when = look.ours_since or self._kube.clock.now()
-            # What we wrote, not what is there now: if somebody has changed it since, verification is to see that.
-            return Outcome(RemediationState.VERIFYING, Reason.Executed, plan.summary, tries, when, plan.to_digest)
+            # What we wrote, not what is there now: if somebody has changed it since, verification is to see that. The very next generation
+            # is the one that our write made, so that what it holds is ours also where admission changed it.
+            ours = look.value if look.generation == remediation.spec.generation + 1 else plan.to_digest
+            return Outcome(RemediationState.VERIFYING, Reason.Executed, plan.summary, tries, when, _digest(where, ours))
         if look.value != (plan.from_digest if where.field is Field.TEMPLATE else plan.before):
             what = "the template" if where.field is Field.TEMPLATE else "the number"
             message = f"{what} was changed by somebody else before the write; it is judged afresh"
@@ -195,9 +197,12 @@ class Executor:
     async def give_back(self, remediation: Remediation) -> bool:
         """Give up the ownership of the fields we wrote: one metadata-only patch. Says whether they are given back."""
         where = place_of(remediation)
-        for _ in range(MOST_TRIES):
-            if await self._give_back_once(where):
-                return True
+        try:
+            for _ in range(MOST_TRIES):
+                if await self._give_back_once(where):
+                    return True
+        except (Forbidden, Rejected):
+            pass  # no further try will be taken before somebody grants the right again
         return False
 
     async def _give_back_once(self, where: Place) -> bool:
@@ -209,7 +214,7 @@ class Executor:
             raw = await self._kube.patch(where.path, _without_entries(body, entries), how=PatchKind.JSON)
         except NotFound:
             return True
-        except (Invalid, Conflict, Forbidden, Rejected, TooManyRequests, Unreachable, Unanswered):
+        except (Invalid, Conflict, TooManyRequests, Unreachable, Unanswered):
             return False
         self._fold(where, raw)
         return True
@@ -233,6 +238,10 @@ def _put_already(where: Place, look: Look | None, lent: Lent) -> Put | None:
         return Put(RevertState.DONE, Reason.Restored, _put(lent))
     now = "nothing" if look.value is None else look.value
     return Put(RevertState.NOT_NEEDED, Reason.NotOurs, f"somebody set it to {now} since, so it is left as it is")
+
+
+def _digest(where: Place, value: Any) -> str:
+    return str(value) if where.field is Field.TEMPLATE else ""
 
 
 def _put(lent: Lent) -> str:

@@ -145,6 +145,11 @@ class Index:
         if old is not None or self.is_troubled(work):
             self._changed(work.target)
 
+    def fold(self, work: Workload) -> None:
+        """Take in what a reply says about a workload that is known. One that the watch has seen deleted is not brought back by it."""
+        if work.uid in self._workloads:
+            self.put_workload(work)
+
     def drop_workload(self, uid: str) -> None:
         """Forget a workload and everything that hangs on it."""
         work = self._workloads.pop(uid, None)

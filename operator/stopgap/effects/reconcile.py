@@ -2,10 +2,10 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from stopgap.api import Incident, Remediation
 from stopgap.api.health import WorkloadHealthStatus
@@ -203,30 +203,31 @@ class Reconciler:
 
     async def _write(self, case: Case, decision: Decision) -> None:
         """Write what changed. Independent records at once; the label that closes an incident last."""
-        writes = []
+        writes: list[Coroutine[Any, Any, None]] = []
         if decision.remediation:
             writes.append(self._write_remediation(case, *decision.remediation))
         if decision.health is not None or decision.opening:
             writes.append(self._write_health(case, decision.health))
-        incident = case.incident
-        if incident and decision.status and (decision.status != self._stored(incident) or decision.closed):
-            writes.append(self._write_incident(incident, decision))
+        if case.incident and (decision.status or decision.notices):
+            writes.append(self._write_incident(case, case.incident, decision))
         writes += [self._write_duplicate(*one) for one in decision.duplicates]
         written = decision.remediation[0].metadata.uid if decision.remediation else None
         writes += [self._return_fields(one) for one in case.remediations if one.owes_fields and one.metadata.uid != written]
-        await asyncio.gather(*writes)
-        for notice in decision.notices:
-            await self._tell(case, notice)
+        # Each to its end, whatever becomes of the others: a lost race for one record must not swallow what another one has told.
+        results = await asyncio.gather(*writes, return_exceptions=True)
+        if failed := next((one for one in results if isinstance(one, BaseException)), None):
+            raise failed
 
     def _stored(self, incident: Incident) -> IncidentStatus | None:
         """The status as it was last stored: the one in the case may already hold what was concluded before the act."""
         return next((one.status for one in self._observer.incidents(incident) if one.metadata.uid == incident.metadata.uid), None)
 
-    async def _write_incident(self, incident: Incident, decision: Decision) -> None:
-        if decision.status is None:
-            return
-        if decision.status != self._stored(incident):
+    async def _write_incident(self, case: Case, incident: Incident, decision: Decision) -> None:
+        """Write the status, then tell what it says: what could not be written is decided and told afresh."""
+        if decision.status is not None and decision.status != self._stored(incident):
             incident = await self._recorder.incident(incident, decision.status)
+        for notice in decision.notices:
+            await self._tell(case, notice)
         if decision.closed:
             self._believed.pop(target_of(incident), None)
             await self._recorder.close(incident)

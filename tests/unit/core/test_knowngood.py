@@ -199,3 +199,21 @@ def test_after_a_rollback_the_revision_is_healthy_only_from_then_on() -> None:
 def test_a_flapping_release_is_never_recorded() -> None:
     exits = tuple(("rs-2", msgspec.structs.replace(one, at=ago(minutes=4 * number))) for number, (_, one) in enumerate(make_exits(5)))
     assert recorded(settled(ago(minutes=30), exits=exits)) == []
+
+
+def of_a_hundred(*pods: Any, available: int = 75, **changes: Any) -> Observation:
+    """A hundred replicas, of which the strategy lets 25 be missing."""
+    work = {"replicas": 100, "current_replicas": 100, "updated_replicas": 100, "available_replicas": available}
+    newest = make_revision(2, wanted=100, replicas=100, ready=100 - len(pods), available=100 - len(pods))
+    return settled(ago(hours=1), work=work, revisions=(newest, make_revision(1)), pods=pods, **changes)
+
+
+def test_a_few_troubled_pods_of_a_hundred_do_not_end_its_health() -> None:
+    pods = tuple(make_pod(f"p{number}") for number in range(25))
+    exits = tuple(one for pod in pods for one in make_exits(pod=pod.name))
+    assert knowngood.healthy_since(of_a_hundred(*pods, exits=exits)) == ago(hours=1)
+
+
+def test_more_troubled_pods_than_the_strategy_lets_be_missing_end_the_health() -> None:
+    ready = tuple(make_pod(f"p{number}", ready=True, ready_since=ago(seconds=5), containers=()) for number in range(26))
+    assert knowngood.healthy_since(of_a_hundred(*ready, available=100)) == ago(seconds=5)

@@ -122,3 +122,12 @@ def test_another_object_of_the_same_name_is_taken_in_whatever_its_version() -> N
     work = made.workload(TARGET)
     assert work is not None
     assert work.uid == "new"
+
+
+def test_a_reply_does_not_bring_back_a_workload_that_the_watch_has_seen_deleted() -> None:
+    made = an_index()
+    made.put_workload(make_workload(version=11))
+    made.drop_workload(make_workload().uid)
+    made.fold(make_workload(version=12))
+    assert made.workload(TARGET) is None
+    assert list(made.workloads()) == []
