@@ -32,6 +32,13 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("-v", "--verbose", action="store_true", help="log more")
     generate = commands.add_parser("generate", help="write crds/, manifests/rbac.yaml and docs/reference/ from the code")
     generate.add_argument("--check", action="store_true", help="write nothing; fail if something differs")
+    generate.add_argument(
+        "-n",
+        "--namespace",
+        action="append",
+        default=[],
+        help="write nothing; print the roles of an installation that watches this namespace only; repeatable",
+    )
     generate.add_argument("--root", type=Path, default=Path.cwd(), help="the checkout (default: here)")
     return parser
 
@@ -93,6 +100,9 @@ async def _operate(settings: "Settings") -> None:
 def _generate(arguments: argparse.Namespace) -> int:
     from stopgap import codegen  # noqa: PLC0415
 
+    if arguments.namespace:
+        print(codegen.render_rbac(arguments.namespace), end="")  # noqa: T201 - a command that speaks to a person
+        return 0
     if not arguments.check:
         for path in codegen.generate(arguments.root):
             print(f"wrote {path}")  # noqa: T201 - a command that speaks to a person

@@ -1,6 +1,8 @@
 """What is committed under `crds/`, `manifests/` and `docs/reference/` is what the code says, and an API server would take it."""
 
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -92,3 +94,12 @@ def test_the_columns_end_with_the_age(file: Path) -> None:
 
 def test_no_role_has_a_wildcard() -> None:
     assert "*" not in (ROOT / "manifests" / "rbac.yaml").read_text(encoding="utf-8")
+
+
+def test_the_roles_of_a_namespaced_installation_are_printed_and_nothing_is_written(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "stopgap", "generate", "--namespace", "shop", "--root", str(tmp_path)]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    kinds = [(one["kind"], one["metadata"].get("namespace", "")) for one in yaml.safe_load_all(printed) if one]
+    assert ("RoleBinding", "shop") in kinds
+    assert "ClusterRoleBinding" not in {kind for kind, _ in kinds}
+    assert list(tmp_path.iterdir()) == []

@@ -13,7 +13,7 @@ from stopgap.codegen.rbac import render_rbac
 from stopgap.codegen.reasons import render_reasons
 from stopgap.codegen.source import GenerationError
 
-__all__ = ["GenerationError", "drift", "generate"]
+__all__ = ["GenerationError", "drift", "generate", "render_rbac"]
 
 _CRDS: Final = "crds"
 
