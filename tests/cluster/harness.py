@@ -50,7 +50,7 @@ def free_port() -> int:
 
 def install(plane: Cluster) -> None:
     """Install the CRDs and the roles, as the README says."""
-    plane.kubectl("apply", "--server-side", "-f", str(ROOT / "crds"), "-f", str(ROOT / "manifests" / "rbac.yaml"))
+    plane.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(ROOT / "crds"), "-f", str(ROOT / "manifests" / "rbac.yaml"))
     plane.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
 
 

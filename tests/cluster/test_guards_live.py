@@ -166,7 +166,7 @@ def test_a_release_that_forbids_it_is_not_rolled_back_over(shop: Shop) -> None:
     shop.release(BAD2)
     wait_for("the next bad release crashes too", lambda: any(BAD2 in str(one["spec"]) for one in shop.items("pods")))
     wait_for_restarts(shop, 3)
-    assert refused(shop, "RollbackForbidden", BAD2).startswith("revision 2")
+    assert "2 is annotated stopgap.dev/rollback: Forbidden" in refused(shop, "RollbackForbidden", BAD2)
 
 
 @pytest.mark.parametrize("image", ["shop/api:latest", "registry.local:5000/shop/api"])

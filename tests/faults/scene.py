@@ -66,7 +66,7 @@ class Scene:
         (remediation,) = shop.items("remediations")
         wait_for("the fields are given back", lambda: shop.items("remediations")[0]["status"].get("fieldsReturned"))
         told = [entry["type"] for entry in incident["status"]["timeline"]]
-        assert told == ["Detected", "CrashLoop", *held_back, "Executed", "Mitigated", "Resolved"]
+        assert told == ["Detected", "CrashLoop", *held_back, "Executed", "Mitigated", "Resolved"], told
         assert [one["metadata"]["name"] for one in shop.items("incidents")] == ["api-1"]
         assert remediation["status"]["state"] == "Succeeded"
         assert remediation["status"]["executedAt"]

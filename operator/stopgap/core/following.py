@@ -49,7 +49,7 @@ def _after_verdict(case: Case, after: Case, found: tuple[Finding, ...], verdict:
     if active is not None:
         story = lifecycle.remembered(story, active)
     if verdict.state is RemediationState.VERIFYING:
-        if active and story.reason(lifecycle.MITIGATED) != Reason.Mitigating:
+        if active and story.reason(lifecycle.MITIGATED) != Reason.Mitigating and not _told_of_the_end(case, active):
             by = f"{active.spec.plan.summary} ({active.metadata.name})"
             story = lifecycle.decision(story, active.spec.step, active.spec.plan.summary, (), allowed=True)
             story = story.observe(lifecycle.MITIGATED, False, Reason.Mitigating, f"{by}; being verified").announce(Reason.Executed, by)
@@ -68,6 +68,11 @@ def _after_verdict(case: Case, after: Case, found: tuple[Finding, ...], verdict:
     if active and verdict.reason in _MAY_GO_ON and choosing.goes_on(after, active, found):
         return story
     return lifecycle.escalated(story, verdict.reason, verdict.message)
+
+
+def _told_of_the_end(case: Case, active: Remediation) -> bool:
+    """Whether the incident knows already that it has ended: then our copy of the Remediation is older than that of the incident."""
+    return any(one.name == active.metadata.name and RemediationState(one.state).ended for one in case.status.remediations)
 
 
 def ended(case: Case, one: Remediation, state: RemediationState, message: str, reason: Reason | None = None) -> RemediationStatus:

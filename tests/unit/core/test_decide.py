@@ -333,3 +333,13 @@ def test_an_incident_of_a_workload_that_is_gone_is_over(workload: Workload | Non
 def test_a_step_that_was_tried_is_named_where_no_other_is_left() -> None:
     failed = make_remediation(status=executed(state="Failed"))
     assert "tried in this incident already: undo (Failed)" in choose(make_case(remediations=(failed,)), ()).refused[0].message
+
+
+def test_an_older_copy_of_a_remediation_does_not_tell_again_what_the_incident_knows_to_be_over() -> None:
+    listed = {"name": "api-d-uid-g4-1", "step": "undo", "action": "Rollback", "state": "Succeeded"}
+    mitigated = {"type": "Mitigated", "status": "True", "reason": "Mitigated", "message": "", "lastTransitionTime": NOW}
+    known = make_incident(status={"detectedAt": NOW, "remediations": [listed], "conditions": [mitigated]})
+    status = decide(after_rollback(make_case(incident=known))).status
+    assert status is not None
+    assert [entry.type for entry in status.timeline if entry.type == "Executed"] == []
+    assert find(status.conditions, "Mitigated") == known.status.conditions[0]  # type: ignore[union-attr]  # it was given above
