@@ -30,6 +30,7 @@ from stopgap.effects.queue import WorkQueue
 from stopgap.effects.reconcile import Reconciler
 from stopgap.effects.record import Recorder
 from stopgap.effects.records import Records, target_of
+from stopgap.effects.retention import Retention
 from stopgap.effects.rights import Rights
 from stopgap.effects.servers import Servers
 from stopgap.effects.sinks import DeploymentSink, PodSink, ReplicaSetSink
@@ -93,6 +94,7 @@ class Runtime:
         self.kinds = asyncio.Event()
         """Set once our custom resource definitions are there."""
         self._own = OwnLists(self.kube, self.records, settings.namespaces, settings.own_namespace)
+        self._retention = Retention(self.kube, self._own, self.records, ready=self.leading, now=self._now)
         self._watches: list[Watch[Any]] = []
         self._wanted = asyncio.Event()
         self._own_synced = False
@@ -149,6 +151,7 @@ class Runtime:
                 self._spawn(self._watch_when_wanted(), "watches")
                 self._spawn(self.queue.run(self._reconcile), "queue")
                 self._spawn(self._keep(), "keeper")
+                self._spawn(self._retention.run(), "retention")
         finally:
             await self.kube.close()
 

@@ -10,6 +10,7 @@ from stopgap.api.ladder import Mode
 from stopgap.api.policy import MaxActions, PauseRequest
 from stopgap.model.base import ApiModel, Column, Kind
 from stopgap.model.duration import Duration
+from stopgap.model.severity import Severity
 
 NAME = "stopgap"
 
@@ -42,6 +43,24 @@ class StormBreaker(ApiModel):
     """In the whole cluster, no more actions than this are out at a time without the proof that they helped."""
 
 
+class SeverityLevel(ApiModel):
+    """What is expected of people at one severity."""
+
+    name: Severity
+    """The severity that it is about."""
+    acknowledge_within: Duration
+    """Somebody takes the incident within this, or people are called again. It delays no automation."""
+    update_every: Duration | None = None
+    """How often those who wait are told how it stands."""
+
+
+class Retention(ApiModel):
+    """How long what is over is kept."""
+
+    resolved_for: Duration = timedelta(hours=720)
+    """Closed Incidents and ended Remediations are removed this long after their end; never one with something left to put back."""
+
+
 class ConfigSpec(ApiModel):
     """Ceilings that no policy exceeds."""
 
@@ -58,6 +77,18 @@ class ConfigSpec(ApiModel):
     """While one is open nothing new is done anywhere, whatever a policy says. One that cannot be understood pauses everything."""
     storm_breaker: StormBreaker = StormBreaker()
     """Nothing is done while many workloads are ill at once."""
+    severity_levels: Annotated[
+        tuple[SeverityLevel, ...],
+        Field(max_length=4, json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}),
+    ] = (
+        SeverityLevel(name=Severity.P1, acknowledge_within=timedelta(minutes=5), update_every=timedelta(minutes=30)),
+        SeverityLevel(name=Severity.P2, acknowledge_within=timedelta(minutes=15), update_every=timedelta(hours=1)),
+        SeverityLevel(name=Severity.P3, acknowledge_within=timedelta(hours=1), update_every=timedelta(hours=4)),
+        SeverityLevel(name=Severity.P4, acknowledge_within=timedelta(hours=24)),
+    )
+    """What is expected of people at each severity. One that is not named keeps its default."""
+    retention: Retention = Retention()
+    """How long what is over is kept."""
     excluded_namespaces: Annotated[tuple[Annotated[str, StringConstraints(min_length=1, max_length=63)], ...], Field(max_length=100)] = (
         "kube-*",
         "stopgap-system",

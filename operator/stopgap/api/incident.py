@@ -135,6 +135,8 @@ class IncidentDecision(ApiModel):
     message: Message = ""
     refusals: Annotated[tuple[IncidentRefusal, ...], Field(max_length=32)] = ()
     """All reasons that hold, not only the first."""
+    next_allowed_time: Time | None = None
+    """When the last of these reasons ends by itself; empty where one of them waits for somebody."""
     passed: Annotated[tuple[PassedStep, ...], Field(max_length=8)] = ()
     """Earlier steps that are meant for this and were passed over, because waiting would not change the reason."""
 
@@ -168,6 +170,8 @@ class IncidentStatus(ApiModel):
     """The policy that decided."""
     started_at: Time | None = None
     detected_at: Time | None = None
+    acknowledge_by: Time | None = None
+    """By when somebody is to take it, by its severity; people are called again after it."""
     acknowledged_at: Time | None = None
     mitigated_at: Time | None = None
     quiet_since: MicroTime | None = None

@@ -113,7 +113,7 @@ def _stated(value: Any) -> Any:
     """Leave out of a default what it does not say: nulls and empty members."""
     if isinstance(value, dict):
         return {key: _stated(inner) for key, inner in value.items() if inner not in (None, "", [])}
-    return value
+    return [_stated(one) for one in value] if isinstance(value, list) else value
 
 
 def _check_rules(found: Schema, place: Place) -> None:

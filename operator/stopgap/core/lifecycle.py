@@ -167,7 +167,9 @@ def decision(  # noqa: PLR0913 - the parts of a decision
     """Write down what would be done now, everything that stands against it, and which steps were passed over on the way."""
     listed = tuple(IncidentRefusal(reason=one.reason, message=one.message[:1024], until=one.until) for one in refused)
     old = story.status.decision
-    new = IncidentDecision(step=step, allowed=allowed, message=summary[:1024], refusals=listed, passed=passed)
+    new = IncidentDecision(
+        step=step, allowed=allowed, message=summary[:1024], refusals=listed, next_allowed_time=_next_allowed(refused), passed=passed
+    )
     if old and _same(old, new):
         return story
     story = story.set(decision=new)
@@ -182,6 +184,12 @@ def decision(  # noqa: PLR0913 - the parts of a decision
 
 
 _OF_MANY: Final = frozenset({Reason.StormActive, Reason.UnverifiedActions})
+
+
+def _next_allowed(refused: tuple[Refusal, ...]) -> datetime | None:
+    """When everything that stands against it will have ended by itself, or None where somebody has to do something."""
+    ends = [one.until for one in refused]
+    return max((one for one in ends if one is not None), default=None) if None not in ends else None
 
 
 def _same(old: IncidentDecision, new: IncidentDecision) -> bool:

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from stopgap.api.incident import PassedStep
 from stopgap.api.ladder import Source
-from stopgap.core import attribution, choosing, guards, lifecycle, severity
+from stopgap.core import attribution, choosing, guards, lifecycle, response, severity
 from stopgap.core.case import Case, Decision, Opening, soonest
 from stopgap.core.lifecycle import Story
 from stopgap.core.memory import remembered
@@ -152,7 +152,7 @@ def told(case: Case, found: tuple[Finding, ...]) -> Story:
         updates["suspected_change"] = old if old and old.images and not change.images else change
     if firing:
         updates |= {"quiet_since": None, "unknown_since": None}
-    return story.set(**updates)
+    return response.overdue(case, story.set(**updates))
 
 
 def close(case: Case, story: Story, found: tuple[Finding, ...]) -> Decision:

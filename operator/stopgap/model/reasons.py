@@ -141,6 +141,10 @@ class Reason(StrEnum):
     Contested = "Contested", "Somebody put the bad revision back after the action. Stopgap does not fight."
     SupersededByRevision = "SupersededByRevision", "Somebody rolled out another revision; it is judged afresh."
     TargetGone = "TargetGone", "The workload no longer exists."
+    AcknowledgementOverdue = (
+        "AcknowledgementOverdue",
+        "Nobody has taken the incident within the time that its severity asks for.",
+    )
     Acknowledged = "Acknowledged", "A person has taken the incident."
     Allowed = "Allowed", "Nothing stands against the action."
     Duplicate = "Duplicate", "Another incident of the same workload is open and is the one that is handled."

@@ -256,3 +256,15 @@ def test_no_title_and_no_null_is_left_anywhere() -> None:
     assert "title" not in text
     assert "None" not in text
     assert "$ref" not in text
+
+
+class Level(ApiModel):
+    """Has a member that need not be there."""
+
+    name: Word
+    every: Word | None = None
+
+
+def test_a_default_says_no_nulls_also_inside_a_list() -> None:
+    levels = field(Annotated[tuple[Level, ...], Field(max_length=2)], (Level(name="P4"),))
+    assert levels["default"] == [{"name": "P4"}]

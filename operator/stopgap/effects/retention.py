@@ -1,0 +1,137 @@
+"""Removes what is over for long enough: closed Incidents and ended Remediations. Never what is open, or has something to put back."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import msgspec
+
+from stopgap.api import Incident, Remediation
+from stopgap.api.config import ConfigSpec
+from stopgap.api.incident import CLOSED_LABEL
+from stopgap.api.remediation import RemediationState, RevertState
+from stopgap.effects.errors import Conflict, KubeError, NotFound
+from stopgap.effects.kube import Kube, item
+from stopgap.effects.ownlists import OwnLists
+from stopgap.effects.records import Records
+from stopgap.model.base import API_VERSION, Kind, Permission
+
+PERMISSIONS: Final = (Permission("stopgap.dev", ("incidents", "remediations"), ("delete",), "remove what is over for long enough"),)
+EVERY: Final = timedelta(hours=1)
+MOST_AT_ONCE: Final = 200
+"""Objects removed in one sweep: what has gathered for months must not flood the API server when the time is shortened."""
+PAGE: Final = "500"
+log = logging.getLogger(__name__)
+
+
+class _Meta(msgspec.Struct, rename="camel"):
+    name: str
+    uid: str
+    resource_version: str
+    namespace: str = ""
+
+
+class _Revert(msgspec.Struct):
+    state: str = ""
+
+
+class _Status(msgspec.Struct, rename="camel"):
+    resolved_at: datetime | None = None
+    ended_at: datetime | None = None
+    state: str = ""
+    executed_at: datetime | None = None
+    fields_returned: bool = False
+    revert: _Revert | None = None
+
+
+class _Object(msgspec.Struct):
+    metadata: _Meta
+    status: _Status = msgspec.field(default_factory=_Status)
+
+
+class _ListMeta(msgspec.Struct):
+    continue_: str = msgspec.field(default="", name="continue")
+
+
+class _Page(msgspec.Struct):
+    metadata: _ListMeta
+    items: list[_Object]
+
+
+class Retention:
+    """Sweeps now and then; `ready` says whether this copy may."""
+
+    def __init__(self, kube: Kube, own: OwnLists, records: Records, *, ready: Callable[[], bool], now: Callable[[], datetime]) -> None:
+        self._kube = kube
+        self._own = own
+        self._records = records
+        self._ready = ready
+        self._now = now
+
+    async def run(self) -> None:
+        """Sweep for ever. What fails has its turn again at the next sweep."""
+        while True:
+            await asyncio.sleep(EVERY.total_seconds())
+            if not self._ready():
+                continue
+            try:
+                await self.sweep()
+            except KubeError as error:
+                log.info("what is over could not be removed", extra={"error": str(error)[:300]})
+
+    async def sweep(self) -> int:
+        """Remove what was over before the time that the platform keeps it for; returns how many objects. Unreadable config: none."""
+        if self._records.config_trouble:
+            return 0
+        config = self._records.config.spec if self._records.config else ConfigSpec()
+        before = self._now() - config.retention.resolved_for
+        removed = 0
+        for kind, over in ((Incident, _incident_over), (Remediation, _remediation_over)):
+            async for one in self._listed(kind):
+                if removed < MOST_AT_ONCE and over(one.status, before):
+                    removed += await self._remove(kind, one)
+        return removed
+
+    async def _listed(self, kind: type[Kind]) -> AsyncIterator[_Object]:
+        for path in self._own.paths(API_VERSION, kind.plural):
+            token = ""
+            while True:
+                params = {"limit": PAGE, **({"continue": token} if token else {})}
+                if kind is Incident:
+                    params["labelSelector"] = f"{CLOSED_LABEL}=true"
+                page = msgspec.json.decode(await self._kube.get(path, params), type=_Page)
+                for one in page.items:
+                    yield one
+                token = page.metadata.continue_
+                if not token:
+                    break
+
+    async def _remove(self, kind: type[Kind], one: _Object) -> bool:
+        meta = one.metadata
+        # Only in the very state that was judged: somebody may be looking into it now.
+        options: dict[str, Any] = {
+            "apiVersion": "v1",
+            "kind": "DeleteOptions",
+            "preconditions": {"uid": meta.uid, "resourceVersion": meta.resource_version},
+        }
+        try:
+            await self._kube.delete(item(API_VERSION, kind.plural, meta.name, namespace=meta.namespace), options)
+        except (NotFound, Conflict):
+            return False
+        return True
+
+
+def _incident_over(status: _Status, before: datetime) -> bool:
+    return status.resolved_at is not None and status.resolved_at < before
+
+
+def _remediation_over(status: _Status, before: datetime) -> bool:
+    try:
+        ended = RemediationState(status.state).ended
+        owes = status.revert is not None and RevertState(status.revert.state).open
+    except ValueError:
+        return False  # a word of a newer version: it is left to that
+    owes = owes or (status.executed_at is not None and not status.fields_returned)
+    return ended and not owes and status.ended_at is not None and status.ended_at < before
