@@ -58,6 +58,18 @@ class IncidentSource(ApiModel):
     """What makes it the same incident when it is reported again."""
 
 
+class Mitigate(ApiModel):
+    """A person orders one step of the policy, once, now. Its `when` and mode do not matter; the guards and spec.maxMode of the platform do.
+
+    It is answered in status.handledRequests and the timeline. One that was refused is ordered again under another requestID.
+    """
+
+    step: StepName
+    """A step of the policy that decides about the target."""
+    request_id: Annotated[str, StringConstraints(min_length=1, max_length=63), Field(alias="requestID")]
+    """Names this order. The same one again, as from a copy of the manifest in Git, does nothing."""
+
+
 class IncidentSpec(ApiModel):
     """Facts about an incident. Everything but the title is optional."""
 
@@ -79,6 +91,8 @@ class IncidentSpec(ApiModel):
     """Who is affected, and how."""
     acknowledged_by: Word | None = None
     """Who has taken it. Stops no automation."""
+    mitigate: Mitigate | None = None
+    """Orders one step of the policy, once."""
     resolution: Closing | None = None
     """A person closes it; this is final."""
 
@@ -190,6 +204,8 @@ class IncidentStatus(ApiModel):
     suspected_change: SuspectedChange | None = None
     decision: IncidentDecision | None = None
     remediations: Annotated[tuple[IncidentRemediation, ...], Field(max_length=20)] = ()
+    handled_requests: Annotated[tuple[Annotated[str, StringConstraints(max_length=63)], ...], Field(max_length=20)] = ()
+    """Orders (spec.mitigate) that were carried out or refused."""
     timeline: Annotated[tuple[TimelineEntry, ...], Field(max_length=100)] = ()
     """The first 20 and the last 80 entries."""
     folded_entries: Count = 0

@@ -104,6 +104,8 @@ class RemediationSpec(ApiModel):
     verify_until: Time
     """What the policy allowed for the proof: this is the end of it."""
     requested_by: Annotated[str, StringConstraints(max_length=256)] = "stopgap"
+    request_id: Annotated[str, StringConstraints(max_length=63), Bounds(alias="requestID")] = ""
+    """The order that it carries out, where a person gave one."""
     finding: IncidentFinding | None = None
     """What it was decided for."""
     suspected_change: SuspectedChange | None = None

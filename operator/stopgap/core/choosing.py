@@ -9,7 +9,7 @@ from stopgap.api.incident import IncidentFinding
 from stopgap.api.ladder import OnFailure, Revert, RevertOn, Source, Step
 from stopgap.api.policy import RemediationPolicy
 from stopgap.api.remediation import PlannedRevert, PlannedScaler, Remediation, RemediationPlan, RemediationSpec, RemediationState
-from stopgap.core import attribution, guards, knowngood, severity
+from stopgap.core import attribution, guards, knowngood, ordering, severity
 from stopgap.core.case import NOTHING, Case, Intent, Reads
 from stopgap.core.situation import Situation
 from stopgap.model import duration
@@ -63,6 +63,8 @@ def choose(case: Case, found: tuple[Finding, ...]) -> Choice:
     if policy is None:
         return Choice(None, "", (no_step(case),))
     remembered = replace(case, health=knowngood.with_stints(case))
+    if (order := ordering.pending(case)) is not None:
+        return _ordered(remembered, policy, order.step, found)
     rungs = [_weigh(remembered, policy, step, found) for step in policy.spec.steps if _meant(case, step, found)]
     if not rungs:
         return Choice(None, "", (no_step(case),))
@@ -73,6 +75,14 @@ def choose(case: Case, found: tuple[Finding, ...]) -> Choice:
             return replace(rung, passed=tuple(passed), reads=_together(rungs[number:]))
         passed.append((rung.step, final))
     raise AssertionError("the last rung is always returned")
+
+
+def _ordered(case: Case, policy: RemediationPolicy, name: str, found: tuple[Finding, ...]) -> Choice:
+    step = next((one for one in policy.spec.steps if one.name == name), None)
+    if step is None:
+        names = ", ".join(one.name for one in policy.spec.steps) or "none"
+        return Choice(None, "", (Refusal(Reason.NoStepApplies, f"policy {policy.metadata.name} has no step {name}; its steps: {names}"),))
+    return _weigh(case, policy, step, found, ordered=True)
 
 
 def no_step(case: Case) -> Refusal:
@@ -90,12 +100,12 @@ def no_step(case: Case) -> Refusal:
     return Refusal(Reason.NoStepApplies, text)
 
 
-def _weigh(case: Case, policy: RemediationPolicy, step: Step, found: tuple[Finding, ...]) -> Choice:
+def _weigh(case: Case, policy: RemediationPolicy, step: Step, found: tuple[Finding, ...], *, ordered: bool = False) -> Choice:
     """Say what a step would do now, and everything that stands against it."""
     if step.action is None:
         return Choice(None, "", (no_step(case),))
     known = Known(knowngood.goods(case.health), knowngood.denied(case))
-    situation = Situation(case, policy, step, found, step.action.wants(case.seen, known))
+    situation = Situation(case, policy, step, found, step.action.wants(case.seen, known), ordered)
     refused, aim, plan = guards.refusals(situation), situation.aim, situation.plan
     if isinstance(aim, Refusal):
         return Choice(step, f"step {step.name}: {step.action.name}", refused)
@@ -190,6 +200,8 @@ def intent(case: Case, choice: Choice, found: tuple[Finding, ...]) -> Intent | N
         not_after=case.now + ACT_WITHIN,
         healthy_for=duration.spell(verification_.healthy_for),
         verify_until=case.now + verification_.timeout,
+        requested_by=ordering.requested_by(case),
+        request_id=order.request_id if (order := ordering.pending(case)) else "",
         finding=_loudest(found),
         suspected_change=attribution.suspected_change(case),
     )

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from stopgap.api.remediation import RemediationState
-from stopgap.core import lifecycle, memory, restoring
+from stopgap.core import lifecycle, memory, ordering, restoring
 from stopgap.core.calm import calm
 from stopgap.core.case import Case, Decision
 from stopgap.core.following import ended, verify
@@ -39,7 +39,7 @@ def _about_a_workload(case: Case) -> Decision:
         return Decision(findings=found, resume=case.active)
     if case.active is not None:
         return verify(case, case.active, found)
-    loud = any(one.state is State.FIRING for one in found) or reported(case)
+    loud = any(one.state is State.FIRING for one in found) or reported(case) or ordering.pending(case) is not None
     decision = firing(case, found) if loud else calm(case, found)
     return decision if decision.intent or decision.reads else restoring.restore(case, decision, found)
 

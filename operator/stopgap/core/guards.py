@@ -23,9 +23,11 @@ def refusals(situation: Situation) -> tuple[Refusal, ...]:
     return tuple(refusal for guard in GUARDS if (refusal := guard(situation)))
 
 
-def mode(case: Case, policy: RemediationPolicy, step: Step) -> Mode:
-    """Return the lowest of the platform's ceiling, the policy's mode and the step's."""
+def mode(case: Case, policy: RemediationPolicy, step: Step, *, ordered: bool = False) -> Mode:
+    """Return the lowest of the platform's ceiling, the policy's mode and the step's; for what a person ordered, the ceiling alone."""
     ceiling = case.config.max_mode if case.config else Mode.OBSERVE
+    if ordered:
+        return ceiling
     return Mode.OBSERVE if Mode.OBSERVE in {ceiling, policy.spec.mode, step.mode or policy.spec.mode} else Mode.AUTOMATIC
 
 
@@ -62,7 +64,7 @@ def target_busy(situation: Situation) -> Refusal | None:
 
 def contested(situation: Situation) -> Refusal | None:
     """Somebody put back what this incident's action had removed. Stopgap never fights."""
-    by = put_back(situation.case)
+    by = "" if situation.ordered else put_back(situation.case)
     return Refusal(Reason.Contested, by) if by else None
 
 
@@ -79,8 +81,8 @@ def put_back(case: Case) -> str:
 
 
 def handed_over(situation: Situation) -> Refusal | None:
-    """Once people were called, they decide."""
-    if not holds(situation.case.status.conditions, "Escalated"):
+    """Once people were called, they decide: what one of them orders is done."""
+    if not holds(situation.case.status.conditions, "Escalated") or situation.ordered:
         return None
     return Refusal(Reason.Escalated, lifecycle.HANDED_OVER)
 
@@ -238,11 +240,11 @@ def policy_changed(situation: Situation) -> Refusal | None:
 def observe_only(situation: Situation) -> Refusal | None:
     """Told last, so that Observe shows what else would have stood against the action."""
     case, policy, step = situation.case, situation.policy, situation.step
-    if mode(case, policy, step) is not Mode.OBSERVE:
+    if mode(case, policy, step, ordered=situation.ordered) is not Mode.OBSERVE:
         return None
-    if policy.spec.mode is Mode.OBSERVE:
+    if policy.spec.mode is Mode.OBSERVE and not situation.ordered:
         message = f"policy {policy.metadata.name} is in mode Observe; set spec.mode: Automatic to let it act"
-    elif step.mode is Mode.OBSERVE:
+    elif step.mode is Mode.OBSERVE and not situation.ordered:
         message = f"step {step.name} of policy {policy.metadata.name} is in mode Observe; remove its mode to let it act"
     else:
         message = "the RemediationConfig allows no more than mode Observe (spec.maxMode); the platform's owner can raise it"

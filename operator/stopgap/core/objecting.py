@@ -21,7 +21,7 @@ def objection(case: Case, remediation: Remediation, found: tuple[Finding, ...] =
     step = next((one for one in policy.spec.steps if one.name == remediation.spec.step), None) if policy else None
     if policy is None or step is None or policy.metadata.uid != remediation.spec.policy_ref.uid:
         return Refusal(Reason.Superseded, f"policy {remediation.spec.policy_ref.name} does not decide about this any more")
-    situation = Situation(case, policy, step, found, Refusal(Reason.Superseded, ""))
+    situation = Situation(case, policy, step, found, Refusal(Reason.Superseded, ""), ordered=bool(remediation.spec.request_id))
     return next((refusal for guard in _STOPS if (refusal := guard(situation))), None)
 
 

@@ -23,6 +23,8 @@ class Situation:
     findings: tuple[Finding, ...]
     aim: Aim | Refusal
     """What the step's action would do, or why it would do nothing."""
+    ordered: bool = False
+    """Whether a person ordered the step."""
 
     @property
     def action(self) -> Action | None:

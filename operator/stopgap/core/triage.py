@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from stopgap.api.incident import PassedStep
 from stopgap.api.ladder import Source
-from stopgap.core import attribution, choosing, guards, lifecycle, response, severity
+from stopgap.core import attribution, choosing, guards, lifecycle, ordering, response, severity
 from stopgap.core.case import Case, Decision, Opening, soonest
 from stopgap.core.lifecycle import Story
 from stopgap.core.memory import remembered
@@ -85,11 +85,15 @@ def _triaged(case: Case, found: tuple[Finding, ...], choice: choosing.Choice, *,
     story = lifecycle.bleeding(story)
     if (loudest := next((one for one in found if one.state is State.FIRING), None)) is not None:
         story = lifecycle.triaged(story, loudest.type, loudest.message)
-    if story.says(lifecycle.ESCALATED):
+    ordered = ordering.pending(case) is not None
+    if story.says(lifecycle.ESCALATED) and not ordered:
         return story.done()
     story = _unwritten(case, story)
     if not choice.reads:
         story = _decided(story, choice, allowed=allowed)
+        story = ordering.answered(case, story, () if allowed else choice.refused)
+    if ordered:
+        return story.done()
     if by := guards.put_back(case):
         return lifecycle.contested(story, by).done()
     if spent := next((one for one in choice.refused if one.reason is Reason.AttemptsExhausted), None):
@@ -152,7 +156,7 @@ def told(case: Case, found: tuple[Finding, ...]) -> Story:
         updates["suspected_change"] = old if old and old.images and not change.images else change
     if firing:
         updates |= {"quiet_since": None, "unknown_since": None}
-    return response.overdue(case, story.set(**updates))
+    return response.overdue(case, ordering.carried_over(case, story.set(**updates)))
 
 
 def close(case: Case, story: Story, found: tuple[Finding, ...]) -> Decision:

@@ -121,6 +121,10 @@ class Reason(StrEnum):
     )
     MutatedByAdmission = "MutatedByAdmission", "Admission changed the template that was written."
 
+    # What a person orders.
+    Ordered = "Ordered", "A person ordered a step, and it is being carried out."
+    OrderRefused = "OrderRefused", "A person ordered a step, and something stands against it."
+
     # What is temporary.
     Restored = "Restored", "What an action had changed for a while was put back."
     RestoreHeld = "RestoreHeld", "A signal fires again, so what is temporary stays until it is quiet."
