@@ -39,7 +39,7 @@ def crd(kind: type[Kind]) -> dict[str, Any]:
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
         "metadata": {"name": f"{kind.plural}.{GROUP}"},
-        "spec": {"group": GROUP, "names": _names(kind), "scope": "Namespaced", "versions": [version]},
+        "spec": {"group": GROUP, "names": _names(kind), "scope": kind.scope, "versions": [version]},
     }
 
 

@@ -11,8 +11,8 @@ from stopgap.model.base import API_VERSION, Kind
 from stopgap.model.duration import PATTERN
 
 _INTRODUCTION = f"""\
-Everything is `{API_VERSION}` and namespaced. The same texts are in the cluster: `kubectl explain incident.spec`.
-A duration is written like `90s`, `15m` or `1h30m`; a time like `2026-11-23T10:02:00Z`.
+Everything is `{API_VERSION}`, and namespaced where nothing else is said. The same texts are in the cluster:
+`kubectl explain incident.spec`. A duration is written like `90s`, `15m` or `1h30m`; a time like `2026-11-23T10:02:00Z`.
 """
 _COUNTLESS: Final = 2**53
 """A bound that is there only because every number has one."""
@@ -25,12 +25,16 @@ def render_kinds(kinds: Iterable[type[Kind]]) -> str:
 
 def _section(kind: type[Kind]) -> str:
     schema = schema_of(kind)
-    lines = [f"## {kind.__name__}", "", schema["description"], "", f"Short name: `{kind.short}`.", ""]
+    lines = [f"## {kind.__name__}", "", schema["description"], "", _names(kind), ""]
     lines += ["| Field | Type | Default | Meaning |", "| --- | --- | --- | --- |"]
     lines += [row for name in ("spec", "status") if name in schema["properties"] for row in _rows(schema, name, "")]
     if refusals := list(_refusals(schema, "")):
         lines += ["", "The API server refuses an object where one of these does not hold:", "", *refusals]
     return "\n".join([*lines, ""])
+
+
+def _names(kind: type[Kind]) -> str:
+    return f"Short name: `{kind.short}`." + (" Of the whole cluster, not of a namespace." if kind.scope == "Cluster" else "")
 
 
 def _rows(parent: Schema, name: str, above: str) -> Iterator[str]:

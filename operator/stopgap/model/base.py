@@ -104,6 +104,7 @@ class Kind(ApiModel):
     short: ClassVar[str]
     columns: ClassVar[tuple[Column, ...]] = ()
     singleton: ClassVar[str | None] = None
+    scope: ClassVar[Literal["Namespaced", "Cluster"]] = "Namespaced"
 
     api_version: Literal["stopgap.dev/v1alpha1"] = API_VERSION
     metadata: ObjectMeta

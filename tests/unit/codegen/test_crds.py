@@ -53,6 +53,12 @@ class Only(Kind):
     kind: Literal["Only"] = "Only"
 
 
+class Wide(Thing):
+    """It is in no namespace."""
+
+    scope: ClassVar = "Cluster"
+
+
 class Blind(Thing):
     """A column of it leads nowhere."""
 
@@ -76,6 +82,10 @@ def test_names_come_from_the_class() -> None:
         "shortNames": ["th"],
         "categories": ["stopgap"],
     }
+
+
+def test_a_kind_of_the_whole_cluster_says_so() -> None:
+    assert crd(Wide)["spec"]["scope"] == "Cluster"
 
 
 def test_one_version_is_served_and_stored() -> None:
