@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from stopgap.api import Incident, Remediation, RemediationPolicy
+from stopgap.api import ClusterRemediationPolicy, Incident, Remediation, RemediationPolicy
 from stopgap.api.config import ConfigSpec
 from stopgap.api.health import KnownGood, WorkloadHealthStatus
 from stopgap.core.case import Case, Spent
@@ -185,6 +185,15 @@ def make_policy(**spec: Any) -> RemediationPolicy:
     }
     metadata = {"name": "web", "namespace": "shop", "uid": "policy-uid", "generation": 1, "annotations": spec.pop("annotations", {})}
     return RemediationPolicy.model_validate({"metadata": metadata, "spec": {**body, **spec}})
+
+
+def make_cluster_policy(name: str = "base", **spec: Any) -> ClusterRemediationPolicy:
+    """The same for every namespace with the label `stage: live`."""
+    selector = spec.pop("namespaceSelector", {"matchLabels": {"stage": "live"}})
+    like = make_policy(**spec)
+    metadata = {"name": name, "uid": f"{name}-uid", "generation": 1, "annotations": like.metadata.annotations}
+    body = {**like.spec.model_dump(by_alias=True, exclude_none=True), "namespaceSelector": selector}
+    return ClusterRemediationPolicy.model_validate({"metadata": metadata, "spec": body})
 
 
 def make_good(number: int = 1, *, template: Template = GOOD, **changes: Any) -> KnownGood:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from prometheus_client import CollectorRegistry
 
-from stopgap.api import KINDS, Incident, Remediation, RemediationConfig, RemediationPolicy, WorkloadHealth
+from stopgap.api import KINDS, ClusterRemediationPolicy, Incident, Remediation, RemediationConfig, RemediationPolicy, WorkloadHealth
 from stopgap.core import matching
 from stopgap.core.storm import CLUSTER
 from stopgap.effects import wire
@@ -22,6 +22,7 @@ from stopgap.effects.index import Index
 from stopgap.effects.kube import Kube
 from stopgap.effects.lease import Lease
 from stopgap.effects.live import LiveReads
+from stopgap.effects.namespaces import Namespaces
 from stopgap.effects.observe import Observer
 from stopgap.effects.own import OwnObject, OwnSink
 from stopgap.effects.ownlists import OwnLists
@@ -32,12 +33,13 @@ from stopgap.effects.record import Recorder
 from stopgap.effects.records import Records, target_of
 from stopgap.effects.retention import Retention
 from stopgap.effects.rights import Rights
+from stopgap.effects.rosters import Rosters
 from stopgap.effects.servers import Servers
 from stopgap.effects.sinks import DeploymentSink, PodSink, ReplicaSetSink
 from stopgap.effects.storm import StormKeeper
 from stopgap.effects.telemetry import Telemetry
-from stopgap.effects.watch import Watch
-from stopgap.model.base import API_VERSION, Kind
+from stopgap.effects.watch import Watch, trouble_of
+from stopgap.model.base import Kind
 from stopgap.model.refs import Target
 from stopgap.model.workload import Workload
 from stopgap.settings import Settings
@@ -45,9 +47,8 @@ from stopgap.settings import Settings
 log = logging.getLogger(__name__)
 
 LEASE_NAME: Final = "stopgap"
-SILENT_FOR: Final = 150.0
-"""Seconds without a sign of life of a watch after which this copy is not ready: two bookmarks and a reconnect were missed."""
 RESYNC_SECONDS: Final = 600.0
+REPEATED: Final = (Incident, RemediationPolicy, ClusterRemediationPolicy, RemediationConfig)
 SOON, USUALLY = 1, 3
 
 
@@ -61,12 +62,14 @@ class Runtime:
         self.kube = Kube(connection, on_request=self.telemetry.requested)
         self.index = Index(self._workload_changed, self._now, self._workload_listed)
         self.records = Records(self._add_soon, self._policies_changed)
+        self.namespaces = Namespaces(self._namespace_changed)
+        self._rosters = Rosters(self.records, self.namespaces)
         self.queue: WorkQueue[Target] = WorkQueue(namespace=lambda target: target.namespace, on_error=self._failed)
         self.lease = Lease(
             self.kube, namespace=settings.own_namespace, name=LEASE_NAME, identity=settings.identity, won=self._won, lost=self._lost
         )
-        rights = Rights(self.kube)
-        self.tally = Tally(self.index, self.records)
+        self.tally = Tally(self.index, self.records, self._rosters)
+        self.recorder = Recorder(self.kube, self.records, settings.identity)
         self.storm = StormKeeper(
             self.tally,
             self.records,
@@ -76,20 +79,10 @@ class Runtime:
             now=self._now,
             changed=self._storm_changed,
         )
-        observer = Observer(self.index, self.records, storm=self.storm, tally=self.tally, synced=self.synced, leading=self.leading)
-        live = LiveReads(self.kube, self.records, rights, own_namespace=settings.own_namespace, argocd_namespace=settings.argocd_namespace)
-        self.recorder = recorder = Recorder(self.kube, self.records, settings.identity)
-        self._reconcile = Reconciler(
-            observer=observer,
-            live=live,
-            recorder=recorder,
-            executor=Executor(self.kube, self.index, rights),
-            first_sight=FirstSight(self.kube, self.index, live),
-            telemetry=self.telemetry,
-            leading=self.leading,
-            now=self._now,
+        self._reconcile = self._reconciler()
+        self._keeper = PolicyKeeper(
+            self.index, self.records, rosters=self._rosters, namespaces=self.namespaces, recorder=self.recorder, now=self._now
         )
-        self._keeper = PolicyKeeper(self.index, self.records, recorder, now=self._now)
         self._servers = Servers(settings, self.registry, ready=self.not_ready_because)
         self.kinds = asyncio.Event()
         """Set once our custom resource definitions are there."""
@@ -101,6 +94,31 @@ class Runtime:
         self._started = False
         self._group: asyncio.TaskGroup | None = None
 
+    def _reconciler(self) -> Reconciler:
+        """Connect what one look at a workload needs."""
+        settings, rights = self.settings, Rights(self.kube)
+        live = LiveReads(self.kube, self.records, rights, own_namespace=settings.own_namespace, argocd_namespace=settings.argocd_namespace)
+        observer = Observer(
+            self.index,
+            self.records,
+            storm=self.storm,
+            tally=self.tally,
+            rosters=self._rosters,
+            namespaces=self.namespaces,
+            synced=self.synced,
+            leading=self.leading,
+        )
+        return Reconciler(
+            observer=observer,
+            live=live,
+            recorder=self.recorder,
+            executor=Executor(self.kube, self.index, rights),
+            first_sight=FirstSight(self.kube, self.index, live),
+            telemetry=self.telemetry,
+            leading=self.leading,
+            now=self._now,
+        )
+
     # ------------------------------------------------------------------------------------------------------- questions
 
     def leading(self) -> bool:
@@ -109,20 +127,13 @@ class Runtime:
 
     def synced(self) -> bool:
         """Whether everything was listed and is being heard of, so that absence and quiet mean something."""
-        return self._own_synced and self._started and all(one.synced.is_set() and not self._trouble_of(one) for one in self._watches)
-
-    @staticmethod
-    def _trouble_of(watch: Watch[Any]) -> str:
-        if watch.trouble:
-            return f"watch of {watch.name}: {watch.trouble}"
-        silent = watch.heard_at is not None and time.monotonic() - watch.heard_at > SILENT_FOR
-        return f"nothing was heard of {watch.name} for too long" if silent else ""
+        return self._own_synced and self._started and all(one.synced.is_set() and not trouble_of(one) for one in self._watches)
 
     def not_ready_because(self) -> str:
         """Say why this copy is not ready, or nothing. A warm standby is ready."""
         if not self.kinds.is_set():
             return self._own.waits_for
-        if troubles := [trouble for one in self._watches if (trouble := self._trouble_of(one))]:
+        if troubles := [trouble for one in self._watches if (trouble := trouble_of(one))]:
             return "; ".join(troubles)
         if not self._own_synced:
             return "its own objects have not been read yet"
@@ -167,7 +178,7 @@ class Runtime:
         self._policies_changed("")
 
     def _follow(self, kind: type[Kind], name: str) -> None:
-        for path in self._own.paths(API_VERSION, kind.plural, own=kind is RemediationConfig):
+        for path in self._own.paths_of(kind):
             watch = Watch(self.kube, path, OwnObject, OwnSink(kind, self.records), name=f"{name} ({path})")
             self._watches.append(watch)
             self._spawn(watch.run(), name)
@@ -180,10 +191,14 @@ class Runtime:
             self._start("apps/v1", "replicasets", wire.ReplicaSet, ReplicaSetSink(self.index)),
             self._start("v1", "pods", wire.PodObject, PodSink(self.index)),
         ]
+        if not self.settings.namespaces:
+            started.append(self._start("v1", "namespaces", wire.Namespace, self.namespaces))
         watches = [watch for each in started for watch in each]
         self._started = True
         await asyncio.gather(*(watch.synced.wait() for watch in watches), *(watch.synced.wait() for watch in self._watches))
         self.telemetry.synced.set(1)
+        # Namespaces that came after their workloads are counted once, now, and not one by one.
+        self.tally.policies_changed("")
         log.info("synced", extra={"workloads": len(self.index.workload_uids()), "pods_in_trouble": len(self.index.pod_uids())})
         self._look_at(self._worth_a_look())
 
@@ -208,7 +223,7 @@ class Runtime:
                 await self.storm.tell(self.recorder, self.settings.own_namespace)
             if time.monotonic() - last > RESYNC_SECONDS:
                 last = time.monotonic()
-                await asyncio.gather(*(self._own.read(kind) for kind in (Incident, RemediationPolicy, RemediationConfig)))
+                await asyncio.gather(*(self._own.read(kind) for kind in REPEATED))
             await asyncio.sleep(1)
 
     def synced_or_idle(self) -> bool:
@@ -224,11 +239,7 @@ class Runtime:
         if not self.synced():
             return
         work = self.index.workload(target)
-        if (
-            work is None
-            or matching.deciding(self.records.policies(target.namespace), target, work.labels)
-            or self.records.incidents(target)
-        ):
+        if work is None or self._rosters.deciding(target, work.labels) or self.records.incidents(target):
             self.queue.add(target, SOON)
 
     def _workload_listed(self, work: Workload, *, there: bool) -> None:
@@ -243,11 +254,19 @@ class Runtime:
     def _policies_changed(self, namespace: str) -> None:
         """Look again at everything that a changed policy or config may allow or forbid."""
         self._keeper.changed()
+        self._rosters.forget(namespace)
         self.tally.policies_changed(namespace)
         if self.records.namespaces_with_policies() or self.records.unreadable_policies:
             self._wanted.set()
         if self.synced():
             self._look_at(target for target in self._worth_a_look() if not namespace or target.namespace == namespace)
+
+    def _namespace_changed(self, namespace: str) -> None:
+        """Look again at what is in a namespace that was labelled, paused or let go. Figures in policies have time for their minute."""
+        self._rosters.forget(namespace)
+        if self.synced():
+            self.tally.policies_changed(namespace)
+            self._look_at(target for target in self._worth_a_look() if target.namespace == namespace)
 
     def _storm_changed(self, scope: str) -> None:
         """Look again at what a storm holds back, so that its incidents say so, or act, without waiting for their turn."""

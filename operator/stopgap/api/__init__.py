@@ -1,11 +1,12 @@
 """The kinds of the API group stopgap.dev, from which the CRDs are generated."""
 
+from stopgap.api.clusterpolicy import ClusterRemediationPolicy
 from stopgap.api.config import RemediationConfig
 from stopgap.api.health import WorkloadHealth
 from stopgap.api.incident import Incident
 from stopgap.api.policy import RemediationPolicy
 from stopgap.api.remediation import Remediation
 
-KINDS = (Incident, RemediationPolicy, Remediation, WorkloadHealth, RemediationConfig)
+KINDS = (Incident, RemediationPolicy, ClusterRemediationPolicy, Remediation, WorkloadHealth, RemediationConfig)
 
-__all__ = ["KINDS", "Incident", "Remediation", "RemediationConfig", "RemediationPolicy", "WorkloadHealth"]
+__all__ = ["KINDS", "ClusterRemediationPolicy", "Incident", "Remediation", "RemediationConfig", "RemediationPolicy", "WorkloadHealth"]

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 from enum import StrEnum
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import Field, StringConstraints
 
@@ -38,7 +38,7 @@ class Selector(ApiModel):
 
 
 class Targets(ApiModel):
-    """The workloads that a policy is about, in its own namespace."""
+    """The workloads that a policy is about: in its own namespace, or in those that a ClusterRemediationPolicy selects."""
 
     cel: ClassVar = (
         Rule(
@@ -194,8 +194,26 @@ class PolicyStatus(ApiModel):
 
     observed_generation: Annotated[int, Field(ge=0, le=2**53)] = 0
     matched_workloads: Annotated[int, Field(ge=0, le=1_000_000)] = 0
-    """Workloads that it is about, at the last look."""
+    """Workloads that it is about, at the last look, also those that another policy decides (condition Overlapping)."""
+    open_incidents: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    """Incidents that it decides and that are not over."""
+    blocked_incidents: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    """Those of them in which an action is held back now. Each says in status.decision.refusals why."""
+    recent_actions: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    """Actions that were sent under it in the last 7 days, for which actions are remembered."""
     conditions: Annotated[Conditions, Field(max_length=16)] = ()
+
+
+POLICY_COLUMNS: Final = (
+    Column("MODE", ".spec.mode"),
+    Column("READY", '.status.conditions[?(@.type=="Ready")].status'),
+    Column("MATCHED", ".status.matchedWorkloads", "integer"),
+    Column("OPEN", ".status.openIncidents", "integer"),
+    Column("ACTED", ".status.recentActions", "integer"),
+    Column("BLOCKED", ".status.blockedIncidents", "integer"),
+    Column("WHY", '.status.conditions[?(@.type=="Ready")].message', priority=1),
+    Column("AGE", ".metadata.creationTimestamp", "date"),
+)
 
 
 class RemediationPolicy(Kind):
@@ -206,13 +224,7 @@ class RemediationPolicy(Kind):
 
     plural: ClassVar = "remediationpolicies"
     short: ClassVar = "rpol"
-    columns: ClassVar = (
-        Column("MODE", ".spec.mode"),
-        Column("READY", '.status.conditions[?(@.type=="Ready")].status'),
-        Column("MATCHED", ".status.matchedWorkloads", "integer"),
-        Column("WHY", '.status.conditions[?(@.type=="Ready")].message', priority=1),
-        Column("AGE", ".metadata.creationTimestamp", "date"),
-    )
+    columns: ClassVar = POLICY_COLUMNS
     kind: Literal["RemediationPolicy"] = "RemediationPolicy"
     spec: PolicySpec
     status: PolicyStatus | None = None

@@ -1,6 +1,6 @@
 """`manifests/rbac.yaml`: who Stopgap is, what it may read everywhere, and one role per action that a namespace's owner binds."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any, Final
 
 from stopgap.actions import ACTIONS
@@ -29,15 +29,20 @@ Without it, the incident says NotAuthorized and what it would have done.
 """
 
 
-def render_rbac(namespaces: Iterable[str] = ()) -> str:
+def render_rbac(namespaces: Collection[str] = ()) -> str:
     """Return the manifest. With namespaces, Stopgap's reads are bound in these only, instead of in the whole cluster."""
     parts = [_manifest("v1", "Namespace", _namespace()), _manifest("v1", "ServiceAccount", {"metadata": _meta(ACCOUNT, OWN_NAMESPACE)})]
-    parts += [_role("ClusterRole", _meta(ACCOUNT), merged(declared("PERMISSIONS"))), *_bindings(namespaces)]
+    parts += [_role("ClusterRole", _meta(ACCOUNT), merged(_watching(namespaces))), *_bindings(namespaces)]
     own = merged(declared("OWN_NAMESPACE_PERMISSIONS"))
     parts += [_role("Role", _meta(ACCOUNT, OWN_NAMESPACE), own), _binding("RoleBinding", _meta(ACCOUNT, OWN_NAMESPACE), "Role")]
     parts += [_role("ClusterRole", _meta(f"stopgap-action-{action.name}"), merged(action.rules)) for action in ACTIONS]
     parts += list(_people())
     return commented(_PREFACE) + "".join(f"---\n{part}" for part in parts)
+
+
+def _watching(namespaces: Collection[str]) -> tuple[Permission, ...]:
+    """What is read where the workloads are. A binding in a namespace would give none of what is of the whole cluster."""
+    return declared("PERMISSIONS") + (() if namespaces else declared("CLUSTER_PERMISSIONS"))
 
 
 def _bindings(namespaces: Iterable[str]) -> list[str]:

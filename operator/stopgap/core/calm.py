@@ -2,6 +2,7 @@
 
 from datetime import datetime, timedelta
 
+from stopgap.api.clusterpolicy import called
 from stopgap.core import choosing, guards, knowngood, lifecycle, restoring
 from stopgap.core.case import Case, Decision, soonest
 from stopgap.core.lifecycle import Story
@@ -42,8 +43,7 @@ def _undecided(case: Case, story: Story) -> Story:
         return lifecycle.decision(story, "", "", (choosing.no_step(case),), allowed=False)
     if story.status.decision is not None or story.says(lifecycle.MITIGATED) or case.acts():
         return story
-    name = case.policy.metadata.name
-    text = f"no signal of policy {name} fires, and no step of it is meant for what a person reports (when.sources: [Manual])"
+    text = f"no signal of {called(case.policy)} fires, and no step of it is meant for what a person reports (when.sources: [Manual])"
     return lifecycle.decision(story, "", "", (Refusal(Reason.NoStepApplies, text),), allowed=False)
 
 

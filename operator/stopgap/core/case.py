@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
+from stopgap.api.clusterpolicy import Policy
 from stopgap.api.config import ConfigSpec
 from stopgap.api.health import WorkloadHealthStatus
 from stopgap.api.incident import Incident, IncidentStatus
-from stopgap.api.policy import RemediationPolicy
 from stopgap.api.remediation import PlannedScaler, Remediation, RemediationSpec, RemediationStatus
 from stopgap.core.storm import Breaker
 from stopgap.model.change import Field
@@ -33,7 +33,7 @@ class Case:
     """One workload's case: the facts and the records."""
 
     seen: Observation
-    policy: RemediationPolicy | None
+    policy: Policy | None
     """The policy that decides; None when none matches or the one that does is not Ready."""
     config: ConfigSpec | None = field(default_factory=ConfigSpec)
     """None: it exists and cannot be understood, or was not read for too long. Then everything is paused."""
@@ -41,6 +41,8 @@ class Case:
     """Why it cannot be understood."""
     config_paused: str = ""
     """The pause annotation on the config object."""
+    namespace_paused: str = ""
+    """The pause annotation on the namespace, where namespaces are watched."""
     incident: Incident | None = None
     """The open incident of this workload that is handled."""
     others: tuple[Incident, ...] = ()

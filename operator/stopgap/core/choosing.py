@@ -5,18 +5,18 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final
 
+from stopgap.api.clusterpolicy import Policy, called
 from stopgap.api.incident import IncidentFinding
 from stopgap.api.ladder import OnFailure, Revert, RevertOn, Source, Step
-from stopgap.api.policy import RemediationPolicy
 from stopgap.api.remediation import PlannedRevert, PlannedScaler, Remediation, RemediationPlan, RemediationSpec, RemediationState
-from stopgap.core import attribution, guards, knowngood, ordering, severity
+from stopgap.core import attribution, guards, knowngood, matching, ordering, severity
 from stopgap.core.case import NOTHING, Case, Intent, Reads
 from stopgap.core.situation import Situation
 from stopgap.model import duration
 from stopgap.model.change import Aim, Known, Plan
 from stopgap.model.observation import Finding, Refusal
 from stopgap.model.reasons import Reason
-from stopgap.model.refs import ObjectRef, PolicyUidRef, TargetUidRef
+from stopgap.model.refs import ObjectRef, TargetUidRef
 from stopgap.model.workload import State
 
 ACT_WITHIN = timedelta(minutes=1)
@@ -77,11 +77,11 @@ def choose(case: Case, found: tuple[Finding, ...]) -> Choice:
     raise AssertionError("the last rung is always returned")
 
 
-def _ordered(case: Case, policy: RemediationPolicy, name: str, found: tuple[Finding, ...]) -> Choice:
+def _ordered(case: Case, policy: Policy, name: str, found: tuple[Finding, ...]) -> Choice:
     step = next((one for one in policy.spec.steps if one.name == name), None)
     if step is None:
         names = ", ".join(one.name for one in policy.spec.steps) or "none"
-        return Choice(None, "", (Refusal(Reason.NoStepApplies, f"policy {policy.metadata.name} has no step {name}; its steps: {names}"),))
+        return Choice(None, "", (Refusal(Reason.NoStepApplies, f"{called(policy)} has no step {name}; its steps: {names}"),))
     return _weigh(case, policy, step, found, ordered=True)
 
 
@@ -100,7 +100,7 @@ def no_step(case: Case) -> Refusal:
     return Refusal(Reason.NoStepApplies, text)
 
 
-def _weigh(case: Case, policy: RemediationPolicy, step: Step, found: tuple[Finding, ...], *, ordered: bool = False) -> Choice:
+def _weigh(case: Case, policy: Policy, step: Step, found: tuple[Finding, ...], *, ordered: bool = False) -> Choice:
     """Say what a step would do now, and everything that stands against it."""
     if step.action is None:
         return Choice(None, "", (no_step(case),))
@@ -191,7 +191,7 @@ def intent(case: Case, choice: Choice, found: tuple[Finding, ...]) -> Intent | N
     spec = RemediationSpec(
         incident_ref=ObjectRef(name=case.incident.metadata.name, uid=case.incident.metadata.uid or ""),
         target_ref=TargetUidRef(name=work.name, uid=work.uid),
-        policy_ref=PolicyUidRef(name=policy.metadata.name, uid=policy.metadata.uid or "", generation=policy.metadata.generation or 0),
+        policy_ref=matching.reference(policy),
         step=step.name,
         attempt=len(case.of_incident()) + 1,
         action=plan.action,

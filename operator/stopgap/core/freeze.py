@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Final, NamedTuple
 
+from stopgap.api.clusterpolicy import Policy, called
 from stopgap.api.freeze import FreezeWindow
-from stopgap.api.policy import RemediationPolicy
 from stopgap.core import severity
 from stopgap.core.case import Case
 from stopgap.core.situation import Situation
@@ -48,11 +48,11 @@ def fault(windows: Sequence[FreezeWindow], where: str) -> str:
     return next(found, "")
 
 
-def _declared(case: Case, policy: RemediationPolicy) -> Iterator[_Declared]:
+def _declared(case: Case, policy: Policy) -> Iterator[_Declared]:
     for window in case.config.freeze_windows if case.config else ():
         yield _Declared("the RemediationConfig", window)
     for window in policy.spec.guards.freeze_windows:
-        yield _Declared(f"policy {policy.metadata.name}", window)
+        yield _Declared(called(policy), window)
 
 
 def _free(windows: Sequence[FreezeWindow], now: datetime) -> tuple[datetime, bool]:

@@ -6,8 +6,9 @@ Guards stop actions. They never stop observation, or a person's order to stop.
 from collections.abc import Callable
 from fnmatch import fnmatchcase
 
+from stopgap.api.clusterpolicy import Policy, called
 from stopgap.api.ladder import Mode, Step
-from stopgap.api.policy import GitOps, RemediationPolicy
+from stopgap.api.policy import GitOps
 from stopgap.core import attribution, freeze, lifecycle, limits
 from stopgap.core.case import Case
 from stopgap.core.situation import Situation
@@ -23,7 +24,7 @@ def refusals(situation: Situation) -> tuple[Refusal, ...]:
     return tuple(refusal for guard in GUARDS if (refusal := guard(situation)))
 
 
-def mode(case: Case, policy: RemediationPolicy, step: Step, *, ordered: bool = False) -> Mode:
+def mode(case: Case, policy: Policy, step: Step, *, ordered: bool = False) -> Mode:
     """Return the lowest of the platform's ceiling, the policy's mode and the step's; for what a person ordered, the ceiling alone."""
     ceiling = case.config.max_mode if case.config else Mode.OBSERVE
     if ordered:
@@ -233,7 +234,7 @@ def policy_changed(situation: Situation) -> Refusal | None:
         return None
     return Refusal(
         Reason.Superseded,
-        f"policy {situation.policy.metadata.name} was changed or deleted a moment ago; it is decided afresh",
+        f"{called(situation.policy)} was changed or deleted a moment ago, or left this namespace; it is decided afresh",
     )
 
 
@@ -243,9 +244,9 @@ def observe_only(situation: Situation) -> Refusal | None:
     if mode(case, policy, step, ordered=situation.ordered) is not Mode.OBSERVE:
         return None
     if policy.spec.mode is Mode.OBSERVE and not situation.ordered:
-        message = f"policy {policy.metadata.name} is in mode Observe; set spec.mode: Automatic to let it act"
+        message = f"{called(policy)} is in mode Observe; set spec.mode: Automatic to let it act"
     elif step.mode is Mode.OBSERVE and not situation.ordered:
-        message = f"step {step.name} of policy {policy.metadata.name} is in mode Observe; remove its mode to let it act"
+        message = f"step {step.name} of {called(policy)} is in mode Observe; remove its mode to let it act"
     else:
         message = "the RemediationConfig allows no more than mode Observe (spec.maxMode); the platform's owner can raise it"
     return Refusal(Reason.ObserveOnly, message)

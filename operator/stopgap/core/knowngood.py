@@ -2,8 +2,8 @@
 
 from datetime import datetime, timedelta
 
+from stopgap.api.clusterpolicy import Policy
 from stopgap.api.health import Denied, KnownGood, WorkloadHealthStatus
-from stopgap.api.policy import RemediationPolicy
 from stopgap.core.case import Case
 from stopgap.model import duration
 from stopgap.model.change import Good
@@ -24,7 +24,7 @@ def denied(case: Case) -> frozenset[str]:
     return frozenset(one.digest for one in case.health.denied)
 
 
-def needed_for(policy: RemediationPolicy) -> timedelta:
+def needed_for(policy: Policy) -> timedelta:
     """How long a revision must be healthy to be recorded: the shortest that any step asks for."""
     wanted = [step.rollback.min_healthy_for for step in policy.spec.steps if step.rollback]
     return min(wanted, default=timedelta(minutes=5))

@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 
-from stopgap.api.policy import MaxActions, PauseRequest, RemediationPolicy
+from stopgap.api.clusterpolicy import Policy, called
+from stopgap.api.policy import MaxActions, PauseRequest
 from stopgap.api.remediation import RemediationState
 from stopgap.core.case import Case, Spent
 from stopgap.core.situation import Situation
@@ -22,23 +23,23 @@ def pause_mark(annotations: Mapping[str, str]) -> str:
     return annotations[PAUSE] or "(no reason was given)" if PAUSE in annotations else ""
 
 
-def stopped(case: Case, policy: RemediationPolicy) -> Refusal | None:
+def stopped(case: Case, policy: Policy) -> Refusal | None:
     """Return a person's order to stop, wherever it was given."""
     return next(_pauses(case, policy), None)
 
 
-def _pauses(case: Case, policy: RemediationPolicy) -> Iterator[Refusal]:
+def _pauses(case: Case, policy: Policy) -> Iterator[Refusal]:
     seen = case.seen
     if case.config is None or (seen.live and not seen.live.config_readable):
         why = f" ({case.config_trouble[:300]})" if case.config_trouble else ""
         yield Refusal(Reason.Paused, f"the RemediationConfig cannot be read or understood{why}, so nothing acts; repair or delete it")
     else:
         yield from _requested(case.config.pause_requests, "the RemediationConfig", case.now)
-    yield from _requested(policy.spec.pause_requests, f"policy {policy.metadata.name}", case.now)
+    yield from _requested(policy.spec.pause_requests, called(policy), case.now)
     marks = (
         ("the RemediationConfig", case.config_paused),
-        (f"policy {policy.metadata.name}", pause_mark(policy.metadata.annotations)),
-        (f"namespace {seen.target.namespace}", pause_mark(seen.live.namespace_annotations) if seen.live else ""),
+        (called(policy), pause_mark(policy.metadata.annotations)),
+        (f"namespace {seen.target.namespace}", _namespace_paused(case)),
         (str(seen.target), pause_mark(seen.workload.annotations) if seen.workload else ""),
     )
     for where, reason in marks:
@@ -51,6 +52,12 @@ def killed(case: Case) -> bool:
     if case.config is None or case.config_paused:
         return True
     return any(_requested(case.config.pause_requests, "", case.now))
+
+
+def _namespace_paused(case: Case) -> str:
+    """What was read live, or what the watch told since: either stops."""
+    live = case.seen.live
+    return (pause_mark(live.namespace_annotations) if live else "") or case.namespace_paused
 
 
 def _requested(requests: tuple[PauseRequest, ...], where: str, now: datetime) -> Iterator[Refusal]:
@@ -136,7 +143,7 @@ def rate_limited(situation: Situation) -> Refusal | None:
     config = case.config
     scopes: list[tuple[str, MaxActions, list[Spent]]] = [
         (
-            f"policy {policy.metadata.name}",
+            called(policy),
             policy.spec.guards.max_actions,
             [one for one in case.spent if one.policy_uid == policy.metadata.uid],
         )

@@ -1,45 +1,77 @@
 """Which policy decides about a workload, and whether a policy can work at all."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Final
 
 from pydantic import ValidationError
 
-from stopgap.api.policy import RemediationPolicy
+from stopgap.api import ClusterRemediationPolicy
+from stopgap.api.clusterpolicy import Policy
 from stopgap.core import freeze
 from stopgap.model.observation import Refusal
 from stopgap.model.reasons import Reason
-from stopgap.model.refs import PolicyRef, Target
+from stopgap.model.refs import PolicyRef, PolicyUidRef, Target
 
 LONGEST_WINDOW = timedelta(days=7)
 """Actions are counted for so long; a longer window of a budget could not be kept."""
 _UNKNOWN_WORD: Final = frozenset({"enum", "literal_error"})
 
+Labels = Mapping[str, str]
 
-def matches(policy: RemediationPolicy, target: Target, labels: dict[str, str]) -> bool:
-    """Say whether a workload is one of the policy's targets."""
+
+def matches(policy: Policy, target: Target, labels: Labels, *, space: Labels | None = None) -> bool:
+    """Say whether a workload is one of the policy's targets. Without `space`, the labels of its namespace, no cluster policy is meant."""
     targets = policy.spec.targets
-    if policy.metadata.namespace != target.namespace or target.kind not in targets.kinds:
+    if target.kind not in targets.kinds or not selects(policy, target.namespace, space):
         return False
     if targets.names is not None:
         return target.name in targets.names
-    return targets.selector is not None and all(labels.get(key) == value for key, value in targets.selector.match_labels.items())
+    return targets.selector is not None and _all_of(targets.selector.match_labels, labels)
+
+
+def selects(policy: Policy, namespace: str, space: Labels | None) -> bool:
+    """Say whether a policy is about a namespace: its own, or for a cluster policy one with all of the labels."""
+    if isinstance(policy, ClusterRemediationPolicy):
+        # The schema asks for a label. Should one come without any, then "all of none" must not mean every namespace.
+        wanted = policy.spec.namespace_selector.match_labels
+        return space is not None and bool(wanted) and _all_of(wanted, space)
+    return policy.metadata.namespace == namespace
+
+
+def _all_of(wanted: Labels, found: Labels) -> bool:
+    return all(found.get(key) == value for key, value in wanted.items())
+
+
+def fitting(policies: Iterable[Policy], target: Target, labels: Labels, *, space: Labels | None = None) -> list[Policy]:
+    """Return every policy that is about a workload, the one with the first say first."""
+    return sorted((one for one in policies if matches(one, target, labels, space=space)), key=precedence)
+
+
+def precedence(policy: Policy) -> tuple[bool, bool, str]:
+    """Order policies: a namespace's own before the platform's, then the more specific (names before a selector), then by name."""
+    return isinstance(policy, ClusterRemediationPolicy), policy.spec.targets.names is None, policy.metadata.name
 
 
 def deciding(
-    policies: Iterable[RemediationPolicy], target: Target, labels: dict[str, str], *, named: PolicyRef | None = None
-) -> RemediationPolicy | None:
-    """Pick the one that acts: the more specific first (names before a selector), then by name. A policy that cannot work is passed over.
+    policies: Iterable[Policy], target: Target, labels: Labels, *, space: Labels | None = None, named: PolicyRef | None = None
+) -> Policy | None:
+    """Pick the one that acts: the first by precedence. A policy that cannot work is passed over.
 
     Where an incident names its policy, that one decides or none does: never another that nobody asked for.
     """
-    fitting = [one for one in policies if matches(one, target, labels) and fault(one) is None]
-    fitting = [one for one in fitting if named is None or one.metadata.name == named.name]
-    return min(fitting, key=lambda one: (one.spec.targets.names is None, one.metadata.name), default=None)
+    asked = [one for one in policies if named is None or (one.kind, one.metadata.name) == (named.kind, named.name)]
+    in_order = sorted(asked, key=precedence)
+    return next((one for one in in_order if matches(one, target, labels, space=space) and fault(one) is None), None)
 
 
-def fault(policy: RemediationPolicy) -> Refusal | None:
+def reference(policy: Policy) -> PolicyUidRef:
+    """Return what the records keep of the policy that decided."""
+    meta = policy.metadata
+    return PolicyUidRef(kind=policy.kind, name=meta.name, uid=meta.uid or "", generation=meta.generation or 0)
+
+
+def fault(policy: Policy) -> Refusal | None:
     """Say why a policy cannot work, where the schema could not: None when it can."""
     triggers = {one.name for one in policy.spec.triggers}
     for trigger in policy.spec.triggers:
@@ -70,7 +102,7 @@ def misfit(error: ValidationError) -> Refusal:
     return Refusal(Reason.InvalidPolicy, f"{where}: {one['msg'].removeprefix('Value error, ')}")
 
 
-def _window(policy: RemediationPolicy) -> Refusal | None:
+def _window(policy: Policy) -> Refusal | None:
     given = policy.spec.guards
     for name, length in (("maxActions.within", given.max_actions.within), ("cooldown", given.cooldown)):
         if length > LONGEST_WINDOW:
@@ -78,12 +110,12 @@ def _window(policy: RemediationPolicy) -> Refusal | None:
     return None
 
 
-def _frozen(policy: RemediationPolicy) -> Refusal | None:
+def _frozen(policy: Policy) -> Refusal | None:
     trouble = freeze.fault(policy.spec.guards.freeze_windows, "guards.freezeWindows")
     return Refusal(Reason.InvalidPolicy, trouble) if trouble else None
 
 
-def _times(policy: RemediationPolicy) -> Refusal | None:
+def _times(policy: Policy) -> Refusal | None:
     verification = policy.spec.verification
     if verification.healthy_for > verification.timeout:
         return Refusal(

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from stopgap.actions import Action
+from stopgap.api.clusterpolicy import Policy
 from stopgap.api.ladder import Step
-from stopgap.api.policy import RemediationPolicy
 from stopgap.core.case import Case
 from stopgap.model.change import Aim, Field, Plan
 from stopgap.model.observation import Finding, Refusal
@@ -18,7 +18,7 @@ class Situation:
     """A case in which a step was chosen."""
 
     case: Case
-    policy: RemediationPolicy
+    policy: Policy
     step: Step
     findings: tuple[Finding, ...]
     aim: Aim | Refusal

@@ -5,14 +5,13 @@ from datetime import timedelta
 
 from stopgap.api.incident import PassedStep
 from stopgap.api.ladder import Source
-from stopgap.core import attribution, choosing, guards, lifecycle, ordering, response, severity
+from stopgap.core import attribution, choosing, guards, lifecycle, matching, ordering, response, severity
 from stopgap.core.case import Case, Decision, Opening, soonest
 from stopgap.core.lifecycle import Story
 from stopgap.core.memory import remembered
 from stopgap.model.conditions import holds
 from stopgap.model.observation import Finding
 from stopgap.model.reasons import Reason
-from stopgap.model.refs import PolicyUidRef
 from stopgap.model.workload import State
 
 IDLE_LOOK = timedelta(seconds=30)
@@ -150,7 +149,7 @@ def told(case: Case, found: tuple[Finding, ...]) -> Story:
     ref = case.policy
     updates: dict[str, object] = {"severity": severity.in_force(case, found)}
     if ref is not None:
-        updates["policy_ref"] = PolicyUidRef(name=ref.metadata.name, uid=ref.metadata.uid or "", generation=ref.metadata.generation or 0)
+        updates["policy_ref"] = matching.reference(ref)
     if firing and (change := attribution.suspected_change(case)) and not case.of_incident():
         old = story.status.suspected_change
         updates["suspected_change"] = old if old and old.images and not change.images else change

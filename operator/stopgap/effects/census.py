@@ -5,10 +5,11 @@ By difference: an event costs among ten thousand workloads what it costs among t
 
 from collections import Counter
 
-from stopgap.core import matching, storm
+from stopgap.core import storm
 from stopgap.core.storm import Census, Count
 from stopgap.effects.index import Index
 from stopgap.effects.records import Records
+from stopgap.effects.rosters import Rosters
 from stopgap.model.refs import Target
 from stopgap.model.workload import Workload
 
@@ -19,9 +20,10 @@ class Tally:
     The first counts an illness before it is written down; the second is known after a restart before anything was looked at.
     """
 
-    def __init__(self, index: Index, records: Records) -> None:
+    def __init__(self, index: Index, records: Records, rosters: Rosters) -> None:
         self._index = index
         self._records = records
+        self._rosters = rosters
         self._managed: set[str] = set()
         self._policies: dict[str, tuple[object, ...]] = {}
         self._firing: set[Target] = set()
@@ -39,7 +41,7 @@ class Tally:
 
     def listed(self, work: Workload, *, there: bool) -> None:
         """Take in a workload that is new, labelled anew or gone."""
-        managed = there and matching.deciding(self._records.policies(work.namespace), work.target, work.labels) is not None
+        managed = there and self._rosters.deciding(work.target, work.labels) is not None
         if managed == (work.uid in self._managed):
             return
         (self._managed.add if managed else self._managed.discard)(work.uid)
@@ -49,7 +51,7 @@ class Tally:
 
     def policies_changed(self, namespace: str) -> None:
         """Take in changed policies of one namespace, or of any: only where they really changed are workloads gone through."""
-        places = {namespace} if namespace else {*self._policies, *self._records.namespaces_with_policies()}
+        places = {namespace} if namespace else {*self._policies, *(work.namespace for work in self._index.workloads())}
         changed = {one for one in places if self._policies.get(one) != self._declared(one)}
         if not changed:
             return
@@ -59,7 +61,8 @@ class Tally:
                 self.listed(work, there=True)
 
     def _declared(self, namespace: str) -> tuple[object, ...]:
-        return tuple((one.metadata.uid, one.metadata.generation) for one in self._records.policies(namespace))
+        policies = (*self._records.policies(namespace), *self._rosters.selecting(namespace))
+        return tuple((one.metadata.uid, one.metadata.generation) for one in policies)
 
     def note(self, target: Target, *, firing: bool) -> None:
         """Take in what a look has found."""

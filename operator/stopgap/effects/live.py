@@ -7,7 +7,7 @@ import msgspec
 
 from stopgap.api import RemediationConfig
 from stopgap.api.config import NAME as CONFIG_NAME
-from stopgap.core import owners
+from stopgap.core import matching, owners
 from stopgap.core.case import Case, Reads
 from stopgap.effects.errors import Forbidden, KubeError, NotFound
 from stopgap.effects.kube import Kube, item
@@ -42,14 +42,15 @@ _OWNER_PATHS: Final = {
 }
 
 
-class _Annotated(msgspec.Struct):
+class _Meta(msgspec.Struct):
     annotations: dict[str, str] = {}
+    labels: dict[str, str] = {}
     generation: int = 0
     uid: str = ""
 
 
 class _Object(msgspec.Struct):
-    metadata: _Annotated
+    metadata: _Meta
 
 
 class _Templated(msgspec.Struct):
@@ -92,7 +93,7 @@ class LiveReads:
         missing, unreadable = await self._missing(case, templates)
         return Live(
             templates=templates,
-            namespace_annotations=namespace,
+            namespace_annotations=namespace.annotations,
             missing=missing,
             unreadable=unreadable,
             owner=ownership.message if ownership and ownership.reconciles else "",
@@ -103,7 +104,8 @@ class LiveReads:
             scaler_known=scaling is not None,
             may_patch_scaler=scaler is None or await self._rights.may_patch(work.namespace, *RESOURCES[scaler.kind]),
             disruption_floor=scaling.disruption_floor if scaling else 0,
-            policy_current=policy_current,
+            # A namespace that lost its labels is not the cluster policy's business any more.
+            policy_current=policy_current and case.policy is not None and matching.selects(case.policy, work.namespace, namespace.labels),
             config_readable=config_readable,
         )
 
@@ -122,9 +124,9 @@ class LiveReads:
         found = await asyncio.gather(*(self.template(namespace, name) for name in names.values()))
         return {uid: template for uid, template in zip(names, found, strict=True) if template is not None}
 
-    async def _namespace(self, name: str) -> dict[str, str]:
+    async def _namespace(self, name: str) -> _Meta:
         raw = await self._kube.get(item("v1", "namespaces", name))
-        return msgspec.json.decode(raw, type=_Object).metadata.annotations
+        return msgspec.json.decode(raw, type=_Object).metadata
 
     async def _policy_is_current(self, case: Case) -> bool:
         policy = case.policy

@@ -9,12 +9,14 @@ from stopgap.api import Incident, Remediation
 from stopgap.api.config import ConfigSpec
 from stopgap.api.health import WorkloadHealthStatus
 from stopgap.api.remediation import RemediationSpec
-from stopgap.core import limits, matching
+from stopgap.core import limits
 from stopgap.core.case import Case, Spent
 from stopgap.core.storm import unverified
 from stopgap.effects.census import Tally
 from stopgap.effects.index import Index
+from stopgap.effects.namespaces import Namespaces
 from stopgap.effects.records import Records, target_of
+from stopgap.effects.rosters import Rosters
 from stopgap.effects.storm import StormKeeper
 from stopgap.model.observation import Live
 from stopgap.model.refs import Target
@@ -31,6 +33,8 @@ class Observer:
         *,
         storm: StormKeeper,
         tally: Tally,
+        rosters: Rosters,
+        namespaces: Namespaces,
         synced: Callable[[], bool],
         leading: Callable[[], bool],
     ) -> None:
@@ -38,6 +42,8 @@ class Observer:
         self._records = records
         self._storm = storm
         self._tally = tally
+        self._rosters = rosters
+        self._namespaces = namespaces
         self._synced = synced
         self._leading = leading
         self._ill: dict[Target, datetime] = {}
@@ -56,10 +62,11 @@ class Observer:
         uid = (main.status.target_uid if main and main.status else "") or (work.uid if work else "")
         return Case(
             seen=seen,
-            policy=matching.deciding(self._records.policies(target.namespace), target, work.labels, named=named) if work else None,
+            policy=self._rosters.deciding(target, work.labels, named=named) if work else None,
             config=None if self._records.config_trouble else (config.spec if config else ConfigSpec()),
             config_trouble=self._records.config_trouble,
             config_paused=limits.pause_mark(config.metadata.annotations) if config else "",
+            namespace_paused=self._namespaces.paused(target.namespace),
             incident=main,
             others=tuple(one for one in incidents if one is not main),
             health=(health.status if health else None) or WorkloadHealthStatus(),

@@ -64,7 +64,7 @@ class OwnLists:
             return
 
     async def _listed(self, kind: type[Kind]) -> Any:
-        for path in self.paths(API_VERSION, kind.plural, own=kind is RemediationConfig):
+        for path in self.paths_of(kind):
             token = ""
             while True:
                 params = {"limit": "500", "continue": token} if token else {"limit": "500"}
@@ -78,6 +78,12 @@ class OwnLists:
                 token = page["metadata"].get("continue", "")
                 if not token:
                     break
+
+    def paths_of(self, kind: type[Kind]) -> list[str]:
+        """Return where an own kind is listed and watched. What is of the whole cluster may not be read by a namespaced installation."""
+        if kind.scope == "Cluster" and self._namespaces:
+            return []
+        return self.paths(API_VERSION, kind.plural, own=kind is RemediationConfig)
 
     def paths(self, version: str, plural: str, *, own: bool = False) -> list[str]:
         """Return the collections to list and watch: one, or one for each namespace of a namespaced installation."""

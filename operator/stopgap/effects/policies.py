@@ -1,37 +1,49 @@
-"""Tells people what Stopgap makes of their policies: Ready or why not, paused or not, and how many workloads each is about."""
+"""Tells people what Stopgap makes of their policies: Ready or why not, paused or not, what each is about, and what came of it."""
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+import time
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from stopgap.api.policy import PauseRequest, PolicyStatus, RemediationPolicy
-from stopgap.core import matching
-from stopgap.core.limits import pause_mark
+from stopgap.api.clusterpolicy import Policy
+from stopgap.api.policy import PolicyStatus
+from stopgap.core import matching, standing
 from stopgap.effects.errors import KubeError
 from stopgap.effects.index import Index
+from stopgap.effects.namespaces import Namespaces
 from stopgap.effects.record import Recorder
-from stopgap.effects.records import Records
-from stopgap.model.conditions import Truth, condition, put
+from stopgap.effects.records import CLUSTER, Records
+from stopgap.effects.rosters import Rosters
+from stopgap.effects.tally import Tally
+from stopgap.model.conditions import Truth, condition
 from stopgap.model.observation import Refusal
-from stopgap.model.reasons import Reason
 
 BETWEEN_COUNTS: Final = timedelta(minutes=1)
-"""How often a changed number of workloads alone is worth a write."""
-
-
-COUNTED_AT_ONCE: Final = 200
-"""Workloads counted before everything else has its turn: an action must not wait for a statistic."""
+"""How often changed figures alone are worth a write."""
+AT_ONCE: Final = 0.002
+"""Seconds of counting before everything else has its turn: an action must not wait for a statistic."""
 log = logging.getLogger(__name__)
 
 
 class PolicyKeeper:
     """Writes the status of policies, only where it changed."""
 
-    def __init__(self, index: Index, records: Records, recorder: Recorder, *, now: Callable[[], datetime]) -> None:
+    def __init__(  # noqa: PLR0913 - what it counts, and where it writes
+        self,
+        index: Index,
+        records: Records,
+        *,
+        rosters: Rosters,
+        namespaces: Namespaces,
+        recorder: Recorder,
+        now: Callable[[], datetime],
+    ) -> None:
         self._index = index
         self._records = records
+        self._rosters = rosters
+        self._namespaces = namespaces
         self._recorder = recorder
         self._now = now
         self._due: datetime | None = None
@@ -44,60 +56,63 @@ class PolicyKeeper:
     async def write(self) -> None:
         """Write every policy status that differs from what is stored. A write that fails is repeated at the next round."""
         now = self._now()
-        if not self._changed and self._due and now < self._due:
+        figures_too = self._due is None or now >= self._due
+        if not self._changed and not figures_too:
             return
-        self._changed, self._due = False, now + BETWEEN_COUNTS
-        for policy, status in [one async for one in self._statuses(now)]:
+        self._changed = False
+        if figures_too:
+            self._due = now + BETWEEN_COUNTS
+        for policy, status in await self._statuses(now, figures_too=figures_too):
             try:
                 await self._recorder.policy(policy, status)
             except (KubeError, ValueError) as error:
                 # One that cannot be written must not keep the others from being written; it has its turn again in a minute.
                 log.info("the status of a policy could not be written", extra={"error": str(error)[:300]})
 
-    async def _statuses(self, now: datetime) -> AsyncIterator[tuple[RemediationPolicy | dict[str, Any], PolicyStatus]]:
-        counts: dict[str | None, int] = {}
-        for number, work in enumerate(list(self._index.workloads())):
-            if number % COUNTED_AT_ONCE == 0:
-                await asyncio.sleep(0)
-            decided = matching.deciding(self._records.policies(work.namespace), work.target, work.labels)
-            if decided:
-                counts[decided.metadata.uid] = counts.get(decided.metadata.uid, 0) + 1
+    async def _statuses(self, now: datetime, *, figures_too: bool) -> list[tuple[Policy | dict[str, Any], PolicyStatus]]:
+        breath = _Breath()
+        tally = await self._tally(breath)
+        found: list[tuple[Policy | dict[str, Any], PolicyStatus]] = []
         for policy in self._records.all_policies():
-            status = _status(policy, counts.get(policy.metadata.uid, 0), now)
-            if status != policy.status:
-                yield policy, status
+            await breath.taken()
+            status = standing.status(policy, tally.of(policy), now)
+            if status != policy.status and (figures_too or standing.cannot_wait(policy.status, status)):
+                found.append((policy, status))
         for why, body in self._records.unreadable_policies.values():
             stored = body.get("status", {}).get("conditions") or ()
             if not any(one.get("message") == why.message[:1024] for one in stored):
-                yield body, _unreadable(why, now, body["metadata"].get("generation", 0))
+                found.append((body, _unreadable(why, now, body["metadata"].get("generation", 0))))
+        return found
+
+    async def _tally(self, breath: "_Breath") -> Tally:
+        """Count, and let everything else have its turn in between."""
+        tally = Tally()
+        for work in list(self._index.workloads()):
+            if fitting := self._rosters.fitting(work.target, work.labels):
+                decider = next((one for one in fitting if matching.fault(one) is None), None)
+                tally.workload(work.target, fitting, decider)
+            await breath.taken()
+        if self._records.policies(CLUSTER):
+            for name in self._namespaces.names():
+                tally.namespace(self._rosters.selecting(name))
+                await breath.taken()
+        for incident in list(self._records.open_incidents()):
+            tally.incident(incident)
+        for spent in self._records.spent():
+            tally.action(spent)
+        return tally
 
 
-def _status(policy: RemediationPolicy, matched: int, now: datetime) -> PolicyStatus:
-    fault = matching.fault(policy)
-    old = policy.status.conditions if policy.status else ()
-    ready = (
-        condition("Ready", Truth.FALSE, fault.reason, fault.message, now)
-        if fault
-        else condition("Ready", Truth.TRUE, Reason.Ready, f"{policy.spec.mode}: {_ending(matched)}", now)
-    )
-    paused = _paused(policy, now)
-    pause = condition("Paused", Truth.TRUE if paused else Truth.FALSE, Reason.Paused if paused else Reason.NotPaused, paused, now)
-    return PolicyStatus(
-        observed_generation=policy.metadata.generation or 0,
-        matched_workloads=matched,
-        conditions=put(put(old, ready), pause),
-    )
+class _Breath:
+    """Gives way whenever the loop was held for long enough."""
 
+    def __init__(self) -> None:
+        self._since = time.monotonic()
 
-def _ending(matched: int) -> str:
-    return "it is about 1 workload" if matched == 1 else f"it is about {matched} workloads"
-
-
-def _paused(policy: RemediationPolicy, now: datetime) -> str:
-    holding: list[PauseRequest] = [one for one in policy.spec.pause_requests if one.until is None or one.until > now]
-    if holding:
-        return f"{holding[0].name}: {holding[0].reason}"
-    return pause_mark(policy.metadata.annotations)
+    async def taken(self) -> None:
+        if time.monotonic() - self._since > AT_ONCE:
+            await asyncio.sleep(0)
+            self._since = time.monotonic()
 
 
 def _unreadable(why: Refusal, now: datetime, generation: int) -> PolicyStatus:

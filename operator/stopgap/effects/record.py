@@ -7,7 +7,8 @@ from typing import Any, Final, TypeVar
 import msgspec
 from pydantic import BaseModel
 
-from stopgap.api import Incident, Remediation, RemediationPolicy, WorkloadHealth
+from stopgap.api import ClusterRemediationPolicy, Incident, Remediation, RemediationPolicy, WorkloadHealth
+from stopgap.api.clusterpolicy import Policy
 from stopgap.api.health import WorkloadHealthSpec, WorkloadHealthStatus
 from stopgap.api.incident import CLOSED_LABEL, TARGET_UID_LABEL, IncidentSource, IncidentSpec, IncidentStatus
 from stopgap.api.ladder import Source
@@ -104,13 +105,14 @@ class Recorder:
             known = await self._make_health(work)
         await self._status(known, status)
 
-    async def policy(self, policy: RemediationPolicy | dict[str, Any], status: PolicyStatus) -> None:
+    async def policy(self, policy: Policy | dict[str, Any], status: PolicyStatus) -> None:
         """Write what we make of a policy, also of one that does not fit our model."""
-        body = dumped(policy) if isinstance(policy, RemediationPolicy) else policy
+        body = policy if isinstance(policy, dict) else dumped(policy)
         meta = body["metadata"]
-        path = item(API_VERSION, RemediationPolicy.plural, meta["name"], namespace=meta["namespace"], subresource="status")
+        kind = RemediationPolicy if meta.get("namespace") else ClusterRemediationPolicy
+        path = item(API_VERSION, kind.plural, meta["name"], namespace=meta.get("namespace"), subresource="status")
         raw = await self._kube.patch(path, _replace_status(meta["resourceVersion"], status), how=PatchKind.JSON)
-        self._records.take(RemediationPolicy, msgspec.json.decode(raw))
+        self._records.take(kind, msgspec.json.decode(raw))
 
     async def event(self, regarding: Kind | Workload, notice: Notice, now: datetime) -> None:
         """Post one Event. Its name is made of what it says, so that saying it twice posts it once."""

@@ -2,14 +2,15 @@
 
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from datetime import datetime
 from typing import Any, Final
 
 import msgspec
 from pydantic import ValidationError
 
-from stopgap.api import Incident, Remediation, RemediationConfig, RemediationPolicy, WorkloadHealth
+from stopgap.api import ClusterRemediationPolicy, Incident, Remediation, RemediationConfig, RemediationPolicy, WorkloadHealth
+from stopgap.api.clusterpolicy import Policy
 from stopgap.api.incident import CLOSED_LABEL
 from stopgap.core import freeze, matching
 from stopgap.core.case import Spent
@@ -29,9 +30,16 @@ PERMISSIONS: Final = (
     ),
     Permission("stopgap.dev", ("remediationpolicies",), ("get", "list", "watch"), "read what is declared"),
 )
+CLUSTER_PERMISSIONS: Final = (
+    Permission("stopgap.dev", ("clusterremediationpolicies",), ("get", "list", "watch"), "read what is declared"),
+    Permission("stopgap.dev", ("clusterremediationpolicies/status",), ("patch",), "write what was seen, done and refused"),
+)
 OWN_NAMESPACE_PERMISSIONS: Final = (
     Permission("stopgap.dev", ("remediationconfigs",), ("get", "list", "watch"), "read the platform's ceilings and the kill switch"),
 )
+
+CLUSTER: Final = ""
+"""The namespace of what is in none: cluster policies are kept under it."""
 
 _Key = tuple[str, str]
 _Misfit = tuple[Refusal, dict[str, Any]]
@@ -47,7 +55,7 @@ class Records:
         self._versions: dict[tuple[str, str, str], int] = {}
         self._incidents: dict[_Key, Incident] = {}
         self._by_target: dict[Target, dict[str, Incident]] = defaultdict(dict)
-        self._policies: dict[str, dict[str, RemediationPolicy]] = defaultdict(dict)
+        self._policies: dict[str, dict[str, Policy]] = defaultdict(dict)
         self.unreadable_policies: dict[_Key, _Misfit] = {}
         """Policies that do not fit the model: why, and the object."""
         self._remediations: dict[str, dict[str, Remediation]] = defaultdict(dict)
@@ -61,11 +69,11 @@ class Records:
 
     # --------------------------------------------------------------------------------------------------- reading
 
-    def policies(self, namespace: str) -> Iterable[RemediationPolicy]:
-        """Return the policies of a namespace."""
+    def policies(self, namespace: str) -> Collection[Policy]:
+        """Return the policies of a namespace, or those of the CLUSTER."""
         return self._policies[namespace].values() if namespace in self._policies else ()
 
-    def all_policies(self) -> Iterable[RemediationPolicy]:
+    def all_policies(self) -> Iterable[Policy]:
         """Return every policy that could be read."""
         return [one for each in self._policies.values() for one in each.values()]
 
@@ -133,7 +141,7 @@ class Records:
         if kind is Incident and (incident := self._incidents.pop(key, None)):
             self._unlist(incident)
             self._tell(target_of(incident))
-        elif kind is RemediationPolicy:
+        elif kind in {RemediationPolicy, ClusterRemediationPolicy}:
             self._policies[namespace].pop(name, None)
             self.unreadable_policies.pop(key, None)
             self._policies_changed(namespace)
@@ -179,11 +187,14 @@ class Records:
         if not self._by_target[target]:
             del self._by_target[target]
 
-    def _take_policy(self, body: dict[str, Any]) -> None:
+    def _take_cluster_policy(self, body: dict[str, Any]) -> None:
+        self._take_policy(body, ClusterRemediationPolicy)
+
+    def _take_policy(self, body: dict[str, Any], kind: type[Policy] = RemediationPolicy) -> None:
         key = (body["metadata"].get("namespace", ""), body["metadata"]["name"])
         before = self._policies[key[0]].get(key[1])
         try:
-            policy = RemediationPolicy.model_validate(body)
+            policy = kind.model_validate(body)
         except ValidationError as error:
             self._policies[key[0]].pop(key[1], None)
             self.unreadable_policies[key] = (matching.misfit(error), body)
@@ -246,7 +257,7 @@ def target_of(incident: Incident) -> Target:
     return Target(namespace, ref.kind, ref.name) if ref else Target(namespace, "Incident", incident.metadata.name)
 
 
-def _declared(one: RemediationPolicy | RemediationConfig) -> tuple[Any, ...]:
+def _declared(one: Policy | RemediationConfig) -> tuple[Any, ...]:
     """Return what a person declares with an object: everything but its status."""
     return (one.metadata.uid, one.metadata.generation, one.metadata.annotations, one.spec)
 
@@ -254,6 +265,7 @@ def _declared(one: RemediationPolicy | RemediationConfig) -> tuple[Any, ...]:
 _TAKE: Final[dict[type[Kind], Callable[[Records, dict[str, Any]], None]]] = {
     Incident: Records._take_incident,  # noqa: SLF001 - the one table of them, in the same module
     RemediationPolicy: Records._take_policy,  # noqa: SLF001
+    ClusterRemediationPolicy: Records._take_cluster_policy,  # noqa: SLF001
     RemediationConfig: Records._take_config,  # noqa: SLF001
     Remediation: Records._take_remediation,  # noqa: SLF001
     WorkloadHealth: Records._take_health,  # noqa: SLF001

@@ -9,7 +9,7 @@ import random
 import time
 from collections.abc import Callable, Collection, Mapping
 from contextlib import aclosing
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 
@@ -91,6 +91,8 @@ class _Event(msgspec.Struct):
     object: msgspec.Raw
 
 
+SILENT_FOR = 150.0
+"""Seconds without a sign of life of a watch after which nothing is concluded from it: two bookmarks and a reconnect were missed."""
 _DOES_NOT_HEAL = (NotFound, Forbidden, Rejected, Invalid)
 
 
@@ -274,3 +276,11 @@ class Watch(Generic[T]):
         self._failures += 1
         asked = min(error.retry_after or 0.0, self.LONGEST_WAIT_ASKED) if error else 0.0
         await asyncio.sleep(max(seconds, asked))
+
+
+def trouble_of(watch: Watch[Any]) -> str:
+    """Say why nothing may be concluded from what a watch has told, or nothing."""
+    if watch.trouble:
+        return f"watch of {watch.name}: {watch.trouble}"
+    silent = watch.heard_at is not None and time.monotonic() - watch.heard_at > SILENT_FOR
+    return f"nothing was heard of {watch.name} for too long" if silent else ""

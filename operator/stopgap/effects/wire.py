@@ -60,6 +60,28 @@ class SmallMeta(Wire):
     owner_references: list[OwnerReference] = []
 
 
+class PauseAnnotations(Wire):
+    """The annotations of a namespace that are read."""
+
+    pause: str | None = field(default=None, name="stopgap.dev/pause")
+
+
+class NamespaceMeta(Wire):
+    """`metadata` of a namespace."""
+
+    name: str
+    uid: str
+    resource_version: str
+    labels: dict[str, str] = {}
+    annotations: PauseAnnotations = field(default_factory=PauseAnnotations)
+
+
+class Namespace(Wire):
+    """v1 Namespace."""
+
+    metadata: NamespaceMeta
+
+
 class Condition(Wire):
     """A condition of a Deployment, a ReplicaSet or a pod."""
 

@@ -3,13 +3,16 @@
 They return nothing: Kopf would write a returned value into the object's status.
 """
 
+import logging
 from typing import Any
 
 import kopf
 
-from stopgap.api import Incident, RemediationPolicy
-from stopgap.handlers.process import runtime_of
+from stopgap.api import ClusterRemediationPolicy, Incident, RemediationPolicy
+from stopgap.handlers.process import runtime_of, settings_of
 from stopgap.model.base import API_VERSION, Kind
+
+log = logging.getLogger(__name__)
 
 
 def _hand_on(kind: type[Kind], event: kopf.RawEvent, memo: kopf.Memo) -> None:
@@ -32,3 +35,19 @@ async def incident(event: kopf.RawEvent, memo: kopf.Memo, **_: Any) -> None:
 async def policy(event: kopf.RawEvent, memo: kopf.Memo, **_: Any) -> None:
     """Take in a policy."""
     _hand_on(RemediationPolicy, event, memo)
+
+
+async def cluster_policy(event: kopf.RawEvent, memo: kopf.Memo, **_: Any) -> None:
+    """Take in a cluster policy."""
+    _hand_on(ClusterRemediationPolicy, event, memo)
+
+
+@kopf.on.startup(id="cluster-kinds", errors=kopf.ErrorsMode.PERMANENT)
+async def watch_cluster_kinds(memo: kopf.Memo, **_: Any) -> None:
+    """Let Kopf watch what is of the whole cluster, unless this copy is for some namespaces only."""
+    namespaces = settings_of(memo).namespaces
+    if namespaces:
+        # Under the roles of a namespaced installation Kopf would ask in vain for ever.
+        log.info("ClusterRemediationPolicies are ignored: this copy is for some namespaces only", extra={"namespaces": list(namespaces)})
+        return
+    kopf.on.event(API_VERSION, ClusterRemediationPolicy.plural, id="cluster-policy")(cluster_policy)

@@ -46,6 +46,12 @@ class Retried(logging.Filter):
         return True
 
 
+def settings_of(memo: kopf.Memo) -> Settings:
+    """Return the settings of this process: from the command line, or under `kopf run` from the environment."""
+    settings: Settings = memo.get("settings") or Settings()
+    return settings
+
+
 def runtime_of(memo: kopf.Memo) -> Runtime:
     """Return the runtime of this process."""
     runtime: Runtime = memo["runtime"]
@@ -74,7 +80,7 @@ async def startup(settings: kopf.OperatorSettings, memo: kopf.Memo, **_: Any) ->
     """Configure Kopf and start the runtime."""
     _configure(settings)
     connection = memo["connection"] = memo.get("connection") or await connect()
-    runtime = memo["runtime"] = Runtime(connection, memo.get("settings") or Settings())
+    runtime = memo["runtime"] = Runtime(connection, settings_of(memo))
     task = memo["task"] = asyncio.create_task(runtime.run(), name="stopgap-runtime")
     task.add_done_callback(_ended)
     # Kopf must not watch our kinds before they exist: it would end the process.

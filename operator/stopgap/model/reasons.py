@@ -168,3 +168,5 @@ class Reason(StrEnum):
     )
     NotPaused = "NotPaused", "Nothing pauses this."
     StormOver = "StormOver", "The quiet window after a storm has ended; actions are allowed again."
+    Overlapping = "Overlapping", "Another policy decides about some of the workloads that this policy is about too."
+    NotOverlapping = "NotOverlapping", "This policy decides about every workload that it is about."

@@ -1,4 +1,4 @@
-"""References from one object to another, always within a namespace."""
+"""References from one object to another: within a namespace, or to a policy of the whole cluster."""
 
 from typing import Annotated, Literal, NamedTuple
 
@@ -40,8 +40,8 @@ class TargetUidRef(TargetRef):
 class PolicyRef(ApiModel):
     """The policy that decides."""
 
-    kind: Literal["RemediationPolicy"] = "RemediationPolicy"
-    """Kind of the policy."""
+    kind: Literal["RemediationPolicy", "ClusterRemediationPolicy"] = "RemediationPolicy"
+    """Kind of the policy: a RemediationPolicy is in the namespace of this object."""
     name: Name
     """Name of the policy."""
 

@@ -64,6 +64,18 @@ def test_a_namespaced_install_reads_nothing_elsewhere() -> None:
     assert [key[1] for key in found if key[0] == "RoleBinding"] == ["desk", "shop", "stopgap-system"]
 
 
+def test_only_an_install_for_the_whole_cluster_lists_namespaces_and_reads_cluster_policies() -> None:
+    everywhere, inside = (manifests(render_rbac(spaces))["ClusterRole", "", "stopgap"]["rules"] for spaces in ([], ["shop"]))
+
+    def may(rules: list[Manifest], resource: str) -> list[str]:
+        return next((rule["verbs"] for rule in rules if resource in rule["resources"]), [])
+
+    assert (may(everywhere, "namespaces"), may(inside, "namespaces")) == (["get", "list", "watch"], ["get"])
+    assert may(everywhere, "clusterremediationpolicies") == ["get", "list", "watch"]
+    assert may(everywhere, "clusterremediationpolicies/status") == ["patch"]
+    assert not [rule for rule in inside if "clusterremediationpolicies" in str(rule["resources"])]
+
+
 def test_people_see_with_view_and_write_with_edit() -> None:
     found = manifests(render_rbac())
     viewer, editor = found["ClusterRole", "", "stopgap-viewer"], found["ClusterRole", "", "stopgap-editor"]

@@ -10,11 +10,14 @@ from hypothesis import strategies as st
 from tests.conftest import NOW, make_incident, make_policy, make_workload
 
 from stopgap.api import Incident, RemediationPolicy
+from stopgap.api.clusterpolicy import Policy
 from stopgap.core import matching, storm
 from stopgap.core.storm import Census, Count
 from stopgap.effects.census import Tally
 from stopgap.effects.index import Index
+from stopgap.effects.namespaces import Namespaces
 from stopgap.effects.records import Records
+from stopgap.effects.rosters import Rosters
 from stopgap.model.refs import Target
 from stopgap.model.workload import Workload
 
@@ -28,7 +31,9 @@ class World:
     def __init__(self) -> None:
         self.index = Index(lambda _: None, lambda: NOW, self._listed)
         self.records = Records(self._changed, self._policies_changed)
-        self.tally = Tally(self.index, self.records)
+        self.namespaces = Namespaces(lambda _: None)
+        self.rosters = Rosters(self.records, self.namespaces)
+        self.tally = Tally(self.index, self.records, self.rosters)
         self.firing: set[Target] = set()
         self.version = 0
 
@@ -39,6 +44,7 @@ class World:
         self.tally.look_at(target)
 
     def _policies_changed(self, namespace: str) -> None:
+        self.rosters.forget(namespace)
         self.tally.policies_changed(namespace)
 
     def deploy(self, place: str, name: str, *, managed: bool = True) -> Target:
@@ -88,7 +94,7 @@ class World:
         }
         return Census({place: count for place, count in where.items() if count.ill}, len(managed))
 
-    def _policy_of(self, work: Workload) -> RemediationPolicy | None:
+    def _policy_of(self, work: Workload) -> Policy | None:
         return matching.deciding(self.records.policies(work.namespace), work.target, work.labels)
 
 

@@ -158,7 +158,7 @@ async def until(condition: Any) -> None:
 async def test_a_lease_that_does_not_exist_is_created_and_renewed() -> None:
     store = Store()
     async with house(store) as copies:
-        one = await copies.copy("one")
+        one = await copies.copy("one", Patient)
         assert not one.lease.leading()
         await one.wins()
         await until(lambda: len(store.writes) >= 3)
@@ -175,9 +175,9 @@ async def test_a_lease_that_does_not_exist_is_created_and_renewed() -> None:
 async def test_of_two_copies_one_leads_and_the_other_waits() -> None:
     store = Store()
     async with house(store) as copies:
-        one = await copies.copy("one")
+        one = await copies.copy("one", Patient)
         await one.wins()
-        two = await copies.copy("two")
+        two = await copies.copy("two", Patient)
         await until(lambda: two.lease.holder == "one")
         await until(lambda: len(store.writes) >= 4)
         assert (one.lease.leading(), two.lease.leading()) == (True, False)
@@ -186,7 +186,7 @@ async def test_of_two_copies_one_leads_and_the_other_waits() -> None:
 
 async def test_two_copies_that_start_together_do_not_both_win() -> None:
     async with house(Store()) as copies:
-        one, two = await copies.copy("one"), await copies.copy("two")
+        one, two = await copies.copy("one", Patient), await copies.copy("two", Patient)
         await until(lambda: one.lease.leading() or two.lease.leading())
         await until(lambda: one.lease.holder == two.lease.holder)
         assert one.lease.leading() != two.lease.leading()

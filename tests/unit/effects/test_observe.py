@@ -24,6 +24,8 @@ class Scene:
             self.world.records,
             storm=Copy(self.world).keeper,
             tally=self.world.tally,
+            rosters=self.world.rosters,
+            namespaces=self.world.namespaces,
             synced=lambda: True,
             leading=lambda: True,
         )
