@@ -21,7 +21,10 @@ ROOT = Path(__file__).parents[2]
 OWN_NAMESPACE = "stopgap-system"
 USER = "system:serviceaccount:stopgap-system:stopgap"
 OWN_RESOURCES = frozenset(
-    {"incidents", "remediations", "workloadhealths", "remediationpolicies", "leases", "events", "selfsubjectaccessreviews"}
+    {
+        *("incidents", "remediations", "workloadhealths", "remediationpolicies", "clusterremediationpolicies"),
+        *("leases", "events", "selfsubjectaccessreviews"),
+    }
 )
 LAST_ACTION = "stopgap.dev/last-action"
 
@@ -63,6 +66,7 @@ class Operator:
     server: str | None = None
     ca_file: Path | None = None
     arguments: tuple[str, ...] = ()
+    own_namespace: str = OWN_NAMESPACE
     name: str = "operator"
     program: tuple[str, ...] = ("stopgap", "run")
     """The module to run and its command; `arguments` follow."""
@@ -74,7 +78,7 @@ class Operator:
     def start(self, *, ready: bool = True) -> Self:
         """Start it, and wait until it says that it is ready."""
         kubeconfig = self.directory / f"{self.name}.kubeconfig"
-        self.plane.service_account_kubeconfig(OWN_NAMESPACE, "stopgap", kubeconfig, server=self.server, ca_file=self.ca_file)
+        self.plane.service_account_kubeconfig(self.own_namespace, "stopgap", kubeconfig, server=self.server, ca_file=self.ca_file)
         self.health, self.metrics = free_port(), free_port()
         command = [sys.executable, "-m", *self.program, *self.arguments]
         environment = {
@@ -83,6 +87,7 @@ class Operator:
             "STOPGAP_HOST": "127.0.0.1",
             "STOPGAP_HEALTH_PORT": str(self.health),
             "STOPGAP_METRICS_PORT": str(self.metrics),
+            "STOPGAP_OWN_NAMESPACE": self.own_namespace,
             "POD_NAME": self.name,
             "PYTHONSAFEPATH": "1",
             **self.environment,
@@ -286,3 +291,9 @@ def policy(name: str = "web", **spec: Any) -> dict[str, Any]:
         "resolution": {"after": "3s"},
     }
     return {"apiVersion": "stopgap.dev/v1alpha1", "kind": "RemediationPolicy", "metadata": {"name": name}, "spec": {**body, **spec}}
+
+
+def cluster_policy(name: str, namespace_labels: dict[str, str], **spec: Any) -> dict[str, Any]:
+    """Return the same for every namespace with these labels."""
+    body = policy(name, namespaceSelector={"matchLabels": namespace_labels}, **spec)
+    return {**body, "kind": "ClusterRemediationPolicy"}
