@@ -2,15 +2,13 @@
 
 import asyncio
 import logging
-import time
 from collections.abc import Coroutine, Iterable
 from datetime import datetime
 from typing import Any, Final
 
 from prometheus_client import CollectorRegistry
 
-from stopgap.api import KINDS, ClusterRemediationPolicy, Incident, Remediation, RemediationConfig, RemediationPolicy, WorkloadHealth
-from stopgap.core import matching
+from stopgap.api import KINDS, Remediation, RemediationConfig, WorkloadHealth
 from stopgap.core.storm import CLUSTER
 from stopgap.effects import wire
 from stopgap.effects.census import Tally
@@ -18,6 +16,7 @@ from stopgap.effects.connection import Connection
 from stopgap.effects.errors import KubeError
 from stopgap.effects.execute import Executor
 from stopgap.effects.firstsight import FirstSight
+from stopgap.effects.housekeeping import Housekeeping
 from stopgap.effects.index import Index
 from stopgap.effects.kube import Kube
 from stopgap.effects.lease import Lease
@@ -38,6 +37,7 @@ from stopgap.effects.servers import Servers
 from stopgap.effects.sinks import DeploymentSink, PodSink, ReplicaSetSink
 from stopgap.effects.storm import StormKeeper
 from stopgap.effects.telemetry import Telemetry
+from stopgap.effects.trust import TrustKeeper
 from stopgap.effects.watch import Watch, trouble_of
 from stopgap.model.base import Kind
 from stopgap.model.refs import Target
@@ -47,8 +47,6 @@ from stopgap.settings import Settings
 log = logging.getLogger(__name__)
 
 LEASE_NAME: Final = "stopgap"
-RESYNC_SECONDS: Final = 600.0
-REPEATED: Final = (Incident, RemediationPolicy, ClusterRemediationPolicy, RemediationConfig)
 SOON, USUALLY = 1, 3
 
 
@@ -79,20 +77,37 @@ class Runtime:
             now=self._now,
             changed=self._storm_changed,
         )
+        self._own = OwnLists(self.kube, self.records, settings.namespaces, settings.own_namespace)
+        self._trust = TrustKeeper(self.kube, self._own)
         self._reconcile = self._reconciler()
+        rosters, namespaces, trust = self._rosters, self.namespaces, self._trust
         self._keeper = PolicyKeeper(
-            self.index, self.records, rosters=self._rosters, namespaces=self.namespaces, recorder=self.recorder, now=self._now
+            self.index, self.records, rosters=rosters, namespaces=namespaces, trust=trust, recorder=self.recorder, now=self._now
         )
         self._servers = Servers(settings, self.registry, ready=self.not_ready_because)
         self.kinds = asyncio.Event()
         """Set once our custom resource definitions are there."""
-        self._own = OwnLists(self.kube, self.records, settings.namespaces, settings.own_namespace)
-        self._retention = Retention(self.kube, self._own, self.records, ready=self.leading, now=self._now)
+        self._retention = Retention(self.kube, self._own, self.records, ready=self.leading, now=self._now, swept=self._trust.read)
         self._watches: list[Watch[Any]] = []
         self._wanted = asyncio.Event()
         self._own_synced = False
         self._started = False
         self._group: asyncio.TaskGroup | None = None
+
+    def _housekeeping(self) -> Housekeeping:
+        return Housekeeping(
+            self.index,
+            self.records,
+            own=self._own,
+            policies=self._keeper,
+            storm=self.storm,
+            recorder=self.recorder,
+            telemetry=self.telemetry,
+            leading=self.leading,
+            counts_are_true=self._counts_are_true,
+            now=self._now,
+            own_namespace=self.settings.own_namespace,
+        )
 
     def _reconciler(self) -> Reconciler:
         """Connect what one look at a workload needs."""
@@ -115,6 +130,7 @@ class Runtime:
             executor=Executor(self.kube, self.index, rights),
             first_sight=FirstSight(self.kube, self.index, live),
             telemetry=self.telemetry,
+            trust=self._trust,
             leading=self.leading,
             now=self._now,
         )
@@ -161,7 +177,7 @@ class Runtime:
                 self._follow(RemediationConfig, "remediationconfigs")
                 self._spawn(self._watch_when_wanted(), "watches")
                 self._spawn(self.queue.run(self._reconcile), "queue")
-                self._spawn(self._keep(), "keeper")
+                self._spawn(self._housekeeping().run(), "housekeeping")
                 self._spawn(self._retention.run(), "retention")
         finally:
             await self.kube.close()
@@ -209,25 +225,7 @@ class Runtime:
             self._spawn(watch.run(), plural)
         return made
 
-    async def _keep(self) -> None:
-        """Do what is not urgent: what we make of policies, the gauges, and a slow repetition of the first reading."""
-        last = time.monotonic()
-        while True:
-            self.telemetry.leading.set(self.leading())
-            self.telemetry.workloads.set(len(self.index.workload_uids()))
-            self.telemetry.open_incidents.set(sum(1 for _ in self.records.open_incidents()))
-            if self.leading() and self.synced_or_idle():
-                await self._keeper.write()
-                self.records.forget_spent(self._now() - matching.LONGEST_WINDOW)
-                self.storm.evaluate()
-                await self.storm.tell(self.recorder, self.settings.own_namespace)
-            if time.monotonic() - last > RESYNC_SECONDS:
-                last = time.monotonic()
-                await asyncio.gather(*(self._own.read(kind) for kind in REPEATED))
-            await asyncio.sleep(1)
-
-    def synced_or_idle(self) -> bool:
-        """Whether the counts of workloads are true."""
+    def _counts_are_true(self) -> bool:
         return self.synced() or not self._wanted.is_set()
 
     # ------------------------------------------------------------------------------------------------------ what changed

@@ -61,7 +61,7 @@ async def retention(
         await kube.warm(1)
         records = Records(lambda _: None, lambda _: None)
         own = OwnLists(kube, records, (), "stopgap-system")
-        yield Retention(kube, own, records, ready=lambda: True, now=kube.clock.now), records
+        yield Retention(kube, own, records, ready=lambda: True, now=kube.clock.now, swept=kube.warm), records
 
 
 async def test_only_what_is_over_for_long_enough_and_owes_nothing_is_removed(shop: Shop, retention: tuple[Retention, Records]) -> None:

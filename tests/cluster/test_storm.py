@@ -16,7 +16,7 @@ pytestmark = pytest.mark.cluster
 
 GOOD, BAD, FIXED = "shop/api:1.0", "shop/api:2.0-crash", "shop/api:3.0"
 MANY = 50
-QUIET_WINDOW = timedelta(seconds=10)
+QUIET_WINDOW = timedelta(seconds=20)
 MANY_ACTIONS = {"count": 1000, "within": "1h"}
 
 
@@ -113,9 +113,9 @@ def test_a_storm_in_one_namespace_stops_new_actions_there_and_nothing_else(contr
     wait_for("it is said how long", lambda: [one for one in refused(ill) if one.get("until")], seconds=60)
     cooling = breakers(control_plane)["storm.stopgap.dev/storm-ill"]
     assert cooling.startswith("CoolingDown since")
-    assert writes(ill) == acted
     wait_for("those that are left are undone after it", lambda: writes(ill) == acted + 3, seconds=90)
     wait_for("people are told that it is over", lambda: events(control_plane)["StormOver"], seconds=15)
+    # That nothing was done before, is read from the audit log: a busy machine may look at it only after the window.
     late = [datetime.fromisoformat(one["requestReceivedTimestamp"]) for one in ill.deployment_writes()[0]][acted:]
     assert min(late) >= datetime.fromisoformat(cooling.split()[2].rstrip(",")) + QUIET_WINDOW
     wait_for("the Lease says so with its next renewal", lambda: breakers(control_plane) == {}, seconds=10)

@@ -162,6 +162,8 @@ class IncidentRemediation(ApiModel):
     step: StepName
     action: Word
     state: Word
+    revert: Word = ""
+    """How far the restore of something temporary is."""
 
 
 class TimelineEntry(ApiModel):
@@ -171,6 +173,14 @@ class TimelineEntry(ApiModel):
     type: Word
     actor: Word = "stopgap"
     message: Annotated[str, StringConstraints(max_length=512)] = ""
+
+
+class WouldHave(ApiModel):
+    """What would have been done, had the mode allowed it: nothing else stood against it."""
+
+    step: StepName
+    message: Message = ""
+    time: Time
 
 
 class IncidentStatus(ApiModel):
@@ -203,6 +213,8 @@ class IncidentStatus(ApiModel):
     findings: Annotated[tuple[IncidentFinding, ...], Field(max_length=16)] = ()
     suspected_change: SuspectedChange | None = None
     decision: IncidentDecision | None = None
+    would_have: WouldHave | None = None
+    """What would first have been done, and when, in a mode that allows it."""
     remediations: Annotated[tuple[IncidentRemediation, ...], Field(max_length=20)] = ()
     handled_requests: Annotated[tuple[Annotated[str, StringConstraints(max_length=63)], ...], Field(max_length=20)] = ()
     """Orders (spec.mitigate) that were carried out or refused."""

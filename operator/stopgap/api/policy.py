@@ -189,6 +189,23 @@ class PolicySpec(ApiModel):
     """What to do when a GitOps tool owns the workload."""
 
 
+class TrustRecord(ApiModel):
+    """What came of the incidents that are over and still kept: what a team needs to decide whether the policy may do more by itself."""
+
+    would_have_acted: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    """Incidents in which nothing but the mode stood against an action."""
+    recovered_alone: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    """Those of them that ended without any action of Stopgap."""
+    acted: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    """Actions that were sent."""
+    succeeded: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    """Those of them that were proved to help."""
+    failed: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    """Those of them that did not help, or of which that cannot be told."""
+    reverted: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    """Temporary ones that were put back."""
+
+
 class PolicyStatus(ApiModel):
     """What Stopgap makes of the policy."""
 
@@ -201,6 +218,8 @@ class PolicyStatus(ApiModel):
     """Those of them in which an action is held back now. Each says in status.decision.refusals why."""
     recent_actions: Annotated[int, Field(ge=0, le=1_000_000)] = 0
     """Actions that were sent under it in the last 7 days, for which actions are remembered."""
+    record: TrustRecord = TrustRecord()
+    """What came of its incidents that are over, for as long as they are kept (the platform's retention)."""
     conditions: Annotated[Conditions, Field(max_length=16)] = ()
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from stopgap.api.remediation import RemediationState
-from stopgap.core import lifecycle, memory, ordering, restoring
+from stopgap.core import duplicates, lifecycle, memory, ordering, restoring
 from stopgap.core.calm import calm
 from stopgap.core.case import Case, Decision
 from stopgap.core.following import ended, verify
@@ -22,7 +22,7 @@ def decide(case: Case) -> Decision:
     if not case.seen.synced:
         return Decision(look_again=timedelta(seconds=1))
     decision = _record_only(case) if case.seen.target.kind == RECORD_ONLY else _about_a_workload(case)
-    return replace(decision, duplicates=lifecycle.duplicates(case, closed=decision.closed)) if case.others else decision
+    return replace(decision, duplicates=duplicates.duplicates(case, closed=decision.closed)) if case.others else decision
 
 
 def _about_a_workload(case: Case) -> Decision:

@@ -4,7 +4,6 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from stopgap.api import Incident
 from stopgap.api.incident import (
     Closing,
     IncidentDecision,
@@ -155,7 +154,13 @@ def findings(story: Story, found: tuple[Finding, ...]) -> Story:
 def remediations(case: Case, story: Story) -> Story:
     """List the actions of this incident."""
     listed = tuple(
-        IncidentRemediation(name=one.metadata.name, step=one.spec.step, action=one.spec.action, state=one.state)
+        IncidentRemediation(
+            name=one.metadata.name,
+            step=one.spec.step,
+            action=one.spec.action,
+            state=one.state,
+            revert=one.status.revert.state if one.status and one.status.revert else "",
+        )
         for one in case.of_incident()
     )
     return story.set(remediations=listed[-20:])
@@ -261,23 +266,6 @@ def resolved(story: Story, reason: Reason, message: str, *, actor: str = "stopga
     story = story.set(resolved_at=story.now).observe(RESOLVED, True, reason, message)
     story = story.tell(reason, message, actor=actor)
     return replace(story, notices=(*story.notices, Notice(reason, message)))
-
-
-def duplicates(case: Case, *, closed: bool) -> tuple[tuple[Incident, IncidentStatus], ...]:
-    """Mark every further open incident of the workload: one is handled, the others say which."""
-    return tuple((other, _duplicate(replace(case, incident=other), case.incident, closed=closed).status) for other in case.others)
-
-
-def _duplicate(case: Case, main: Incident | None, *, closed: bool) -> Story:
-    story = begin(case)
-    if main is not None and story.status.duplicate_of != main.metadata.name:
-        story = story.set(duplicate_of=main.metadata.name)
-        story = story.observe(ALLOWED, False, Reason.Duplicate, f"incident {main.metadata.name} of the same workload is handled")
-    if by_person := closed_by_person(case, story):
-        return by_person.done()
-    if closed and main is not None:
-        story = resolved(story, Reason.Resolved, f"incident {main.metadata.name}, of which this is a duplicate, is over")
-    return story.done()
 
 
 def fired(case: Case) -> bool:

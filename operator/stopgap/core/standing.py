@@ -6,7 +6,7 @@ from datetime import datetime
 
 from stopgap.api import ClusterRemediationPolicy, Incident
 from stopgap.api.clusterpolicy import Policy
-from stopgap.api.policy import PauseRequest, PolicyStatus
+from stopgap.api.policy import PauseRequest, PolicyStatus, TrustRecord
 from stopgap.core import matching
 from stopgap.core.limits import pause_mark
 from stopgap.model.conditions import Condition, Truth, condition, holds, put
@@ -35,6 +35,7 @@ class Standing:
     open_incidents: int = 0
     blocked_incidents: int = 0
     recent_actions: int = 0
+    record: TrustRecord = field(default_factory=TrustRecord)
 
 
 def held_back(incident: Incident) -> bool:
@@ -56,6 +57,7 @@ def status(policy: Policy, standing: Standing, now: datetime) -> PolicyStatus:
         open_incidents=standing.open_incidents,
         blocked_incidents=standing.blocked_incidents,
         recent_actions=standing.recent_actions,
+        record=standing.record,
         conditions=conditions,
     )
 

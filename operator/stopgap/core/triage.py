@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import timedelta
 
-from stopgap.api.incident import PassedStep
+from stopgap.api.incident import PassedStep, WouldHave
 from stopgap.api.ladder import Source
 from stopgap.core import attribution, choosing, guards, lifecycle, matching, ordering, response, severity
 from stopgap.core.case import Case, Decision, Opening, soonest
@@ -105,7 +105,10 @@ def _triaged(case: Case, found: tuple[Finding, ...], choice: choosing.Choice, *,
 def _decided(story: Story, choice: choosing.Choice, *, allowed: bool) -> Story:
     passed = tuple(PassedStep(step=step.name, reason=why.reason, message=why.message[:1024]) for step, why in choice.passed)
     step = choice.step.name if choice.step else ""
-    return lifecycle.decision(story, step, choice.summary, choice.refused, allowed=allowed, passed=passed)
+    story = lifecycle.decision(story, step, choice.summary, choice.refused, allowed=allowed, passed=passed)
+    if story.status.would_have is None and choice.step and {one.reason for one in choice.refused} == {Reason.ObserveOnly}:
+        story = story.set(would_have=WouldHave(step=choice.step.name, message=choice.summary[:1024], time=story.now))
+    return story
 
 
 def _exhausted(case: Case, choice: choosing.Choice) -> str:

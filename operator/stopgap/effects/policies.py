@@ -4,11 +4,12 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from stopgap.api.clusterpolicy import Policy
-from stopgap.api.policy import PolicyStatus
+from stopgap.api.policy import PolicyStatus, TrustRecord
 from stopgap.core import matching, standing
 from stopgap.effects.errors import KubeError
 from stopgap.effects.index import Index
@@ -17,6 +18,7 @@ from stopgap.effects.record import Recorder
 from stopgap.effects.records import CLUSTER, Records
 from stopgap.effects.rosters import Rosters
 from stopgap.effects.tally import Tally
+from stopgap.effects.trust import TrustKeeper
 from stopgap.model.conditions import Truth, condition
 from stopgap.model.observation import Refusal
 
@@ -37,6 +39,7 @@ class PolicyKeeper:
         *,
         rosters: Rosters,
         namespaces: Namespaces,
+        trust: TrustKeeper,
         recorder: Recorder,
         now: Callable[[], datetime],
     ) -> None:
@@ -44,6 +47,7 @@ class PolicyKeeper:
         self._records = records
         self._rosters = rosters
         self._namespaces = namespaces
+        self._trust = trust
         self._recorder = recorder
         self._now = now
         self._due: datetime | None = None
@@ -75,12 +79,14 @@ class PolicyKeeper:
         found: list[tuple[Policy | dict[str, Any], PolicyStatus]] = []
         for policy in self._records.all_policies():
             await breath.taken()
-            status = standing.status(policy, tally.of(policy), now)
+            stored = policy.status.record if policy.status else TrustRecord()
+            counted = replace(tally.of(policy), record=self._trust.of(policy.metadata.uid or "") or stored)
+            status = standing.status(policy, counted, now)
             if status != policy.status and (figures_too or standing.cannot_wait(policy.status, status)):
                 found.append((policy, status))
         for why, body in self._records.unreadable_policies.values():
-            stored = body.get("status", {}).get("conditions") or ()
-            if not any(one.get("message") == why.message[:1024] for one in stored):
+            told = body.get("status", {}).get("conditions") or ()
+            if not any(one.get("message") == why.message[:1024] for one in told):
                 found.append((body, _unreadable(why, now, body["metadata"].get("generation", 0))))
         return found
 

@@ -2,17 +2,15 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 from stopgap.api import Incident, Remediation
-from stopgap.api.health import WorkloadHealthStatus
-from stopgap.api.incident import IncidentStatus
 from stopgap.api.remediation import RemediationState, RemediationStatus
 from stopgap.core import attribution, objecting, restoring
-from stopgap.core.case import Case, Decision, Intent, Lent, Notice, Reads
+from stopgap.core.case import Case, Decision, Intent, Lent, Reads
 from stopgap.core.changes import change_of
 from stopgap.core.decide import decide, judge
 from stopgap.effects.execute import Executor, Outcome
@@ -20,8 +18,9 @@ from stopgap.effects.firstsight import FirstSight
 from stopgap.effects.live import LiveReads
 from stopgap.effects.observe import Observer
 from stopgap.effects.record import Recorder
-from stopgap.effects.records import target_of
 from stopgap.effects.telemetry import Telemetry
+from stopgap.effects.trust import TrustKeeper
+from stopgap.effects.writing import Writing
 from stopgap.model.change import Change
 from stopgap.model.conditions import Truth, condition, put
 from stopgap.model.observation import Live, Refusal
@@ -46,6 +45,7 @@ class Reconciler:
         executor: Executor,
         first_sight: FirstSight,
         telemetry: Telemetry,
+        trust: TrustKeeper,
         leading: Callable[[], bool],
         now: Callable[[], datetime],
     ) -> None:
@@ -55,6 +55,7 @@ class Reconciler:
         self._executor = executor
         self._first_sight = first_sight
         self._telemetry = telemetry
+        self._writing = Writing(observer, recorder, executor=executor, telemetry=telemetry, trust=trust, closed=self._forget)
         self._leading = leading
         self._now = now
         self._believed: dict[Target, _Believed] = {}
@@ -77,9 +78,12 @@ class Reconciler:
             case, decision = await self._resume(case, decision.resume)
         if decision.restore:
             decision = await self._restore(case, decision, decision.restore)
-        await self._write(case, decision)
+        await self._writing.write(case, decision)
         self._observer.note_written(target)
         return decision.look_again.total_seconds() if decision.look_again else None
+
+    def _forget(self, target: Target) -> None:
+        self._believed.pop(target, None)
 
     # ---------------------------------------------------------------------------------------------------- the hot path
 
@@ -198,73 +202,6 @@ class Reconciler:
             return decision
         log.info("put back", extra={"target": str(case.seen.target), "state": str(put.state), "why": put.message})
         return restoring.told(case, decision, lent, put)
-
-    # ------------------------------------------------------------------------------------------------------- recording
-
-    async def _write(self, case: Case, decision: Decision) -> None:
-        """Write what changed. Independent records at once; the label that closes an incident last."""
-        writes: list[Coroutine[Any, Any, None]] = []
-        if decision.remediation:
-            writes.append(self._write_remediation(case, *decision.remediation))
-        if decision.health is not None or decision.opening:
-            writes.append(self._write_health(case, decision.health))
-        if case.incident and (decision.status or decision.notices):
-            writes.append(self._write_incident(case, case.incident, decision))
-        writes += [self._write_duplicate(*one) for one in decision.duplicates]
-        written = decision.remediation[0].metadata.uid if decision.remediation else None
-        writes += [self._return_fields(one) for one in case.remediations if one.owes_fields and one.metadata.uid != written]
-        # Each to its end, whatever becomes of the others: a lost race for one record must not swallow what another one has told.
-        results = await asyncio.gather(*writes, return_exceptions=True)
-        if failed := next((one for one in results if isinstance(one, BaseException)), None):
-            raise failed
-
-    def _stored(self, incident: Incident) -> IncidentStatus | None:
-        """The status as it was last stored: the one in the case may already hold what was concluded before the act."""
-        return next((one.status for one in self._observer.incidents(incident) if one.metadata.uid == incident.metadata.uid), None)
-
-    async def _write_incident(self, case: Case, incident: Incident, decision: Decision) -> None:
-        """Write the status, then tell what it says: what could not be written is decided and told afresh."""
-        if decision.status is not None and decision.status != self._stored(incident):
-            incident = await self._recorder.incident(incident, decision.status)
-        for notice in decision.notices:
-            await self._tell(case, notice)
-        if decision.closed:
-            self._believed.pop(target_of(incident), None)
-            await self._recorder.close(incident)
-            self._telemetry.closed(incident)
-
-    async def _write_duplicate(self, incident: Incident, status: IncidentStatus) -> None:
-        if status != incident.status:
-            incident = await self._recorder.incident(incident, status)
-        if status.resolved_at is not None:
-            await self._recorder.close(incident)
-
-    async def _return_fields(self, remediation: Remediation) -> None:
-        """Give back what could not be given back when the action ended."""
-        if remediation.status and await self._executor.give_back(remediation):
-            await self._recorder.remediation(remediation, remediation.status.model_copy(update={"fields_returned": True}))
-
-    async def _write_remediation(self, case: Case, remediation: Remediation, status: RemediationStatus) -> None:
-        if status.state.ended and status.executed_at and not status.fields_returned:
-            returned = await self._executor.give_back(remediation)
-            status = status.model_copy(update={"fields_returned": returned})
-        if status.state.ended and remediation.state is not status.state:
-            self._telemetry.ended(case.seen.target, remediation, status)
-        await self._recorder.remediation(remediation, status)
-
-    async def _write_health(self, case: Case, health: WorkloadHealthStatus | None) -> None:
-        work = case.seen.workload
-        if work is not None and health is not None and not work.deleting:
-            await self._recorder.health(work, health)
-
-    async def _tell(self, case: Case, notice: Notice) -> None:
-        if case.incident:
-            await self._recorder.event(case.incident, notice, case.now)
-        if case.seen.workload and notice.reason in _WORTH_TELLING_ON_THE_WORKLOAD:
-            await self._recorder.event(case.seen.workload, notice, case.now)
-
-
-_WORTH_TELLING_ON_THE_WORKLOAD: Final = frozenset({Reason.Detected, Reason.Executed, Reason.Mitigated, Reason.Escalated})
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -63,23 +63,35 @@ class _Page(msgspec.Struct):
 class Retention:
     """Sweeps now and then; `ready` says whether this copy may."""
 
-    def __init__(self, kube: Kube, own: OwnLists, records: Records, *, ready: Callable[[], bool], now: Callable[[], datetime]) -> None:
+    def __init__(  # noqa: PLR0913 - what it sweeps, when, and whom it tells
+        self,
+        kube: Kube,
+        own: OwnLists,
+        records: Records,
+        *,
+        ready: Callable[[], bool],
+        now: Callable[[], datetime],
+        swept: Callable[[], Awaitable[None]],
+    ) -> None:
         self._kube = kube
         self._own = own
         self._records = records
         self._ready = ready
         self._now = now
+        self._swept = swept
 
     async def run(self) -> None:
-        """Sweep for ever. What fails has its turn again at the next sweep."""
+        """Sweep as soon as this copy leads, and every hour then. What fails has its turn again at the next sweep."""
         while True:
-            await asyncio.sleep(EVERY.total_seconds())
             if not self._ready():
+                await asyncio.sleep(1)
                 continue
             try:
                 await self.sweep()
+                await self._swept()
             except KubeError as error:
-                log.info("what is over could not be removed", extra={"error": str(error)[:300]})
+                log.info("what is over could not be removed or counted", extra={"error": str(error)[:300]})
+            await asyncio.sleep(EVERY.total_seconds())
 
     async def sweep(self) -> int:
         """Remove what was over before the time that the platform keeps it for; returns how many objects. Unreadable config: none."""

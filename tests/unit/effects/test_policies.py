@@ -15,6 +15,7 @@ from stopgap.effects.namespaces import Namespaces
 from stopgap.effects.policies import PolicyKeeper
 from stopgap.effects.records import Records
 from stopgap.effects.rosters import Rosters
+from stopgap.effects.trust import TrustKeeper
 from stopgap.model.conditions import find, holds
 
 if TYPE_CHECKING:
@@ -35,7 +36,13 @@ class Keeping:
         self.namespaces = Namespaces(self._changed)
         self.rosters = Rosters(self.records, self.namespaces)
         self.keeper = PolicyKeeper(
-            self.index, self.records, rosters=self.rosters, namespaces=self.namespaces, recorder=cast("Recorder", self), now=self.clock
+            self.index,
+            self.records,
+            rosters=self.rosters,
+            namespaces=self.namespaces,
+            trust=TrustKeeper(cast("Any", None), cast("Any", None)),
+            recorder=cast("Recorder", self),
+            now=self.clock,
         )
         self.namespaces.put(wire.Namespace(wire.NamespaceMeta("shop", "u", "1", {"stage": "live"})))
         self.index.put_workload(make_workload())
