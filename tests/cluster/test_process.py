@@ -92,7 +92,7 @@ def test_without_crds_it_is_alive_and_says_what_to_apply_and_goes_on_by_itself(f
     wait_for("it has asked", lambda: "custom resource definitions" in operator.ask("/readyz")[1])
     status, why = operator.ask("/readyz")
     assert status == 503
-    assert "the custom resource definitions are missing (incidents, remediationconfigs, " in why
+    assert "the custom resource definitions are missing (clusterremediationpolicies, incidents, " in why
     assert "apply crds/" in why
     assert operator.ask("/healthz") == (200, "ok\n")
     install(fresh)
