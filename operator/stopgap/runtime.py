@@ -3,12 +3,14 @@
 import asyncio
 import logging
 from collections.abc import Coroutine, Iterable
+from contextlib import suppress
 from datetime import datetime
 from typing import Any, Final
 
 from prometheus_client import CollectorRegistry
 
-from stopgap.api import KINDS, Remediation, RemediationConfig, WorkloadHealth
+from stopgap.api import KINDS, Incident, Remediation, RemediationConfig, WorkloadHealth
+from stopgap.api.incident import CLOSED_LABEL, TARGET_UID_LABEL
 from stopgap.core.storm import CLUSTER
 from stopgap.effects import wire
 from stopgap.effects.census import Tally
@@ -47,6 +49,7 @@ from stopgap.settings import Settings
 log = logging.getLogger(__name__)
 
 LEASE_NAME: Final = "stopgap"
+DETECTED: Final = f"{CLOSED_LABEL}!=true,{TARGET_UID_LABEL}"
 SOON, USUALLY = 1, 3
 
 
@@ -80,10 +83,8 @@ class Runtime:
         self._own = OwnLists(self.kube, self.records, settings.namespaces, settings.own_namespace)
         self._trust = TrustKeeper(self.kube, self._own)
         self._reconcile = self._reconciler()
-        rosters, namespaces, trust = self._rosters, self.namespaces, self._trust
-        self._keeper = PolicyKeeper(
-            self.index, self.records, rosters=rosters, namespaces=namespaces, trust=trust, recorder=self.recorder, now=self._now
-        )
+        rosters, spaces, trust, told = self._rosters, self.namespaces, self._trust, self.recorder
+        self._keeper = PolicyKeeper(self.index, self.records, rosters=rosters, namespaces=spaces, trust=trust, recorder=told, now=self._now)
         self._servers = Servers(settings, self.registry, ready=self.not_ready_because)
         self.kinds = asyncio.Event()
         """Set once our custom resource definitions are there."""
@@ -167,14 +168,14 @@ class Runtime:
                 self._group = group
                 await self._own.wait_for_kinds()
                 self.kinds.set()
-                await self.kube.warm()
+                await self.kube.warm(4)
                 if self.settings.lease:
                     self._spawn(self.lease.run(), "lease")
                 await self._read_own_kinds()
-                self._follow(Remediation, "remediations")
-                self._follow(WorkloadHealth, "workloadhealths")
-                # Not through Kopf: it is in our own namespace, wherever the incidents are, and we may read it there only.
-                self._follow(RemediationConfig, "remediationconfigs")
+                self._follow(Incident, selector=DETECTED)
+                # The config too: it is in our own namespace, wherever the incidents are, and we may read it there only.
+                for kind in (Remediation, WorkloadHealth, RemediationConfig):
+                    self._follow(kind)
                 self._spawn(self._watch_when_wanted(), "watches")
                 self._spawn(self.queue.run(self._reconcile), "queue")
                 self._spawn(self._housekeeping().run(), "housekeeping")
@@ -193,11 +194,13 @@ class Runtime:
         self._own_synced = True
         self._policies_changed("")
 
-    def _follow(self, kind: type[Kind], name: str) -> None:
+    def _follow(self, kind: type[Kind], *, selector: str = "") -> None:
+        """Watch what Kopf does not: what Stopgap itself writes, and in numbers."""
+        params = {"labelSelector": selector} if selector else {}
         for path in self._own.paths_of(kind):
-            watch = Watch(self.kube, path, OwnObject, OwnSink(kind, self.records), name=f"{name} ({path})")
+            watch = Watch(self.kube, path, OwnObject, OwnSink(kind, self.records), params=params, name=path)
             self._watches.append(watch)
-            self._spawn(watch.run(), name)
+            self._spawn(watch.run(), kind.plural)
 
     async def _watch_when_wanted(self) -> None:
         """Start the workload watches when the first policy exists, and only where one can be."""
@@ -213,6 +216,9 @@ class Runtime:
         self._started = True
         await asyncio.gather(*(watch.synced.wait() for watch in watches), *(watch.synced.wait() for watch in self._watches))
         self.telemetry.synced.set(1)
+        with suppress(KubeError):
+            # The watches have kept for themselves the connections that were open.
+            await self.kube.warm()
         # Namespaces that came after their workloads are counted once, now, and not one by one.
         self.tally.policies_changed("")
         log.info("synced", extra={"workloads": len(self.index.workload_uids()), "pods_in_trouble": len(self.index.pod_uids())})
@@ -289,10 +295,6 @@ class Runtime:
 
     def _failed(self, target: Target, error: Exception) -> None:
         self.telemetry.failed(error)
-        expected = isinstance(error, KubeError)
-        log.log(
-            logging.WARNING if expected else logging.ERROR,
-            "a look failed and is repeated",
-            extra={"target": str(target), "error": str(error)},
-            exc_info=None if expected else error,
-        )
+        known = isinstance(error, KubeError)
+        level, told = (logging.WARNING, None) if known else (logging.ERROR, error)
+        log.log(level, "a look failed and is repeated", extra={"target": str(target), "error": str(error)}, exc_info=told)

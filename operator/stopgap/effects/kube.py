@@ -130,10 +130,11 @@ class Kube:
         """Close the session."""
         await self.close()
 
-    async def warm(self, n: int = 4) -> None:
-        """Open n connections now, so that the first decision does not pay for handshakes.
+    async def warm(self, n: int = 8) -> None:
+        """Open n connections now, so that no decision pays for handshakes: as many as are asked for at once beside a new incident.
 
-        They stay open without further care: idle connections are used in turn, so the Lease's renewals pass through all.
+        They stay open without further care: idle connections are used in turn, so the Lease's renewals pass through all, each long
+        before it has been idle for IDLE_SECONDS.
         """
         await asyncio.gather(*(self.get("/version") for _ in range(n)))
 

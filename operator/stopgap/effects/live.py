@@ -1,12 +1,14 @@
 """The live reads beside the opening of an incident: what must not be taken from an index before something is changed."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any, Final
 
 import msgspec
 
 from stopgap.api import RemediationConfig
 from stopgap.api.config import NAME as CONFIG_NAME
+from stopgap.api.ladder import Mode
 from stopgap.core import matching, owners
 from stopgap.core.case import Case, Reads
 from stopgap.effects.errors import Forbidden, KubeError, NotFound
@@ -72,16 +74,50 @@ class LiveReads:
         self._own_namespace = own_namespace
         self._argocd_namespace = argocd_namespace
 
+    def expect(self, case: Case) -> None:
+        """A rollout under a policy that acts may need an action soon: learn meanwhile whether we may."""
+        work, policy = case.seen.workload, case.policy
+        if work is not None and policy is not None and not work.rolled_out and policy.spec.mode is not Mode.OBSERVE:
+            self._rights.ask_ahead(work.namespace)
+
+    async def quick(self, case: Case, reads: Reads) -> Live | None:
+        """Read only the templates, where memory says that nothing else will differ; the rest is confirmed beside the intent.
+
+        None where something else has to be known before an intent is stored: who owns the workload, what scales it, whether we may, or
+        whether what the older template needs is there.
+        """
+        work, present = case.seen.workload, case.seen.template
+        if work is None or present is None or reads.scaler or owners.owner(work) is not None or not self._rights.known(work.namespace):
+            return None
+        templates = await self._templates(work.namespace, _names(case, reads))
+        if any(one.references - present.references for one in templates.values()):
+            return None
+        return Live(templates=templates, namespace_annotations={}, replica_sets=reads.replica_sets, confirmed=False)
+
+    async def confirm(self, case: Case, live: Live) -> Live:
+        """Read what a quick reading has left out."""
+        if live.confirmed:
+            return live
+        namespace, policy_current, config_readable = await asyncio.gather(
+            self._namespace(case.seen.target.namespace), self._policy_is_current(case), self._config_is_readable()
+        )
+        return replace(
+            live,
+            namespace_annotations=namespace.annotations,
+            policy_current=policy_current and _selects(case, namespace),
+            config_readable=config_readable,
+            confirmed=True,
+        )
+
     async def read(self, case: Case, reads: Reads) -> Live:
         """Read everything at once; only the objects that the older template needs in addition come after it."""
         work = case.seen.workload
         if work is None:
             raise ValueError(f"{case.seen.target} has no workload to read about")
-        names = {one.uid: one.name for one in case.seen.revisions if one.uid in reads.replica_sets}
         scaling, (templates, namespace, policy_current, config_readable, ownership, may_patch) = await asyncio.gather(
             self._scaling(work, wanted=reads.scaler),
             asyncio.gather(
-                self._templates(work.namespace, names),
+                self._templates(work.namespace, _names(case, reads)),
                 self._namespace(work.namespace),
                 self._policy_is_current(case),
                 self._config_is_readable(),
@@ -104,8 +140,7 @@ class LiveReads:
             scaler_known=scaling is not None,
             may_patch_scaler=scaler is None or await self._rights.may_patch(work.namespace, *RESOURCES[scaler.kind]),
             disruption_floor=scaling.disruption_floor if scaling else 0,
-            # A namespace that lost its labels is not the cluster policy's business any more.
-            policy_current=policy_current and case.policy is not None and matching.selects(case.policy, work.namespace, namespace.labels),
+            policy_current=policy_current and _selects(case, namespace),
             config_readable=config_readable,
         )
 
@@ -181,3 +216,12 @@ class LiveReads:
         except Forbidden:
             return None
         return True
+
+
+def _names(case: Case, reads: Reads) -> dict[str, str]:
+    return {one.uid: one.name for one in case.seen.revisions if one.uid in reads.replica_sets}
+
+
+def _selects(case: Case, namespace: _Meta) -> bool:
+    # A namespace that lost its labels is not the cluster policy's business any more.
+    return case.policy is not None and matching.selects(case.policy, case.seen.target.namespace, namespace.labels)

@@ -67,6 +67,7 @@ class Reconciler:
         case = self._observer.case(target)
         if await self._first_sight.look(case):
             case = self._observer.case(target)
+        self._live.expect(case)
         decision = decide(case)
         told = decision.opening is not None or case.incident is not None
         self._observer.note_onset(target, attribution.onset(decision.findings), told=told)
@@ -104,6 +105,10 @@ class Reconciler:
         fresh = self._observer.case(target, live)
         fresh = replace(fresh, incident=fresh.incident or incident)
         then = decide(fresh)
+        if then.intent is None and live is not None and not live.confirmed:
+            # Why nothing is done is told in full.
+            fresh = replace(fresh, seen=replace(fresh.seen, live=self._believe(fresh, await self._live.confirm(fresh, live))))
+            return fresh, decide(fresh)
         if then.intent is None or target not in self._believed or self._believed[target].read_at == case.now:
             return fresh, then
         # What was read a while ago was good enough for saying no. To act, it is read again.
@@ -115,14 +120,14 @@ class Reconciler:
         """Read live; what was read a moment ago is good enough where something stood against the action anyway."""
         if not reads or case.seen.workload is None:
             return None
-        policy = case.policy.metadata if case.policy else None
-        about = (case.seen.workload.uid, case.seen.workload.generation, policy.uid if policy else "", policy.generation if policy else 0)
         believed = self._believed.get(case.seen.target)
         recent = believed is not None and (case.now - believed.read_at).total_seconds() < REREAD_SECONDS
-        if believed and recent and believed.about == about and believed.live.covers(reads.replica_sets, scaler=reads.scaler):
+        if believed and recent and believed.about == _about(case) and believed.live.covers(reads.replica_sets, scaler=reads.scaler):
             return believed.live
-        live = await self._live.read(case, reads)
-        self._believed[case.seen.target] = _Believed(about, live, case.now)
+        return await self._live.quick(case, reads) or self._believe(case, await self._live.read(case, reads))
+
+    def _believe(self, case: Case, live: Live) -> Live:
+        self._believed[case.seen.target] = _Believed(_about(case), live, case.now)
         return live
 
     async def _act(self, case: Case, decision: Decision, intent: Intent) -> tuple[Case, Decision]:
@@ -141,7 +146,9 @@ class Reconciler:
             raise ValueError(f"an action on {target} was decided without the workload or the live reads")
         plan = intent.spec.plan
         change = change_of(plan, live.templates.get(plan.replica_set_uid) or case.seen.template)
-        remediation, new = await self._recorder.intend(work, intent.spec)
+        (remediation, new), confirmed = await asyncio.gather(self._recorder.intend(work, intent.spec), self._live.confirm(case, live))
+        if not live.confirmed:
+            change = self._against(case, remediation, confirmed) or change
         if case.incident is not None and decision.status is not None:
             case = replace(case, incident=case.incident.model_copy(update={"status": decision.status}))
         after, then = await self._carry_out(case, remediation, change, first=new)
@@ -178,7 +185,10 @@ class Reconciler:
 
     async def _against_resuming(self, case: Case, remediation: Remediation) -> Refusal | None:
         """Say what now stands against finishing an intent: a person's order to stop, or a policy that is gone or less bold."""
-        live = await self._live.read(case, Reads(live=True))
+        return self._against(case, remediation, await self._live.read(case, Reads(live=True)))
+
+    def _against(self, case: Case, remediation: Remediation, live: Live) -> Refusal | None:
+        """Say what stands against carrying out an intent, by what was just read."""
         fresh = self._observer.case(case.seen.target, live)
         if not live.policy_current:
             return Refusal(Reason.NoStepApplies, "the policy was changed or deleted meanwhile")
@@ -202,6 +212,11 @@ class Reconciler:
             return decision
         log.info("put back", extra={"target": str(case.seen.target), "state": str(put.state), "why": put.message})
         return restoring.told(case, decision, lent, put)
+
+
+def _about(case: Case) -> tuple[str, int, str | None, int | None]:
+    work, policy = case.seen.workload, case.policy.metadata if case.policy else None
+    return (work.uid if work else "", work.generation if work else 0, policy.uid if policy else "", policy.generation if policy else 0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from typing import Any, Final
 import kopf
 
 from stopgap.api import Incident
-from stopgap.api.incident import CLOSED_LABEL
+from stopgap.api.incident import CLOSED_LABEL, TARGET_UID_LABEL
 from stopgap.effects.connection import Connection, connect
 from stopgap.effects.servers import CannotListen
 from stopgap.model.base import GROUP
@@ -93,7 +93,8 @@ def _configure(settings: kopf.OperatorSettings) -> None:
     settings.scanning.disabled = True
     settings.posting.enabled = False
     settings.networking.error_backoffs = _Endless()
-    settings.watching.label_selectors[GROUP, Incident.plural] = f"{CLOSED_LABEL}!=true"
+    # Those of people and alerts. What Stopgap opens itself comes through the typed watch: in a storm, by the hundred.
+    settings.watching.label_selectors[GROUP, Incident.plural] = f"{CLOSED_LABEL}!=true,!{TARGET_UID_LABEL}"
     settings.peering.standalone = True
     # One line for each event of each object says nothing.
     logging.getLogger("kopf.objects").setLevel(logging.WARNING)

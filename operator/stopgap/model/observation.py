@@ -57,6 +57,8 @@ class Live:
     policy_current: bool = True
     """Whether the policy still exists with the generation that was decided on."""
     config_readable: bool = True
+    confirmed: bool = True
+    """Whether policy, config and namespace were read too. If not, that is done beside the intent, before anything is written."""
 
     def covers(self, replica_sets: frozenset[str], *, scaler: bool) -> bool:
         """Whether everything that is needed was asked for."""
