@@ -1,9 +1,10 @@
 """Who else deploys a workload, as far as its own labels and annotations tell."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Final
 
+from stopgap.core.parents import parent
 from stopgap.model.workload import Workload
 
 ARGO_TRACKING = "argocd.argoproj.io/tracking-id"
@@ -64,6 +65,8 @@ class Ownership:
 
     reconciles: bool
     message: str
+    parent: str = ""
+    """What manages the owner itself and would undo a pause of it, as `ApplicationSet shop`; or empty."""
 
 
 def judge(found: Owner, work: Workload, body: dict[str, Any] | None) -> Ownership | None:
@@ -80,7 +83,17 @@ def judge(found: Owner, work: Workload, body: dict[str, Any] | None) -> Ownershi
         OwnerKind.FLUX_KUSTOMIZATION: _judge_kustomization,
         OwnerKind.FLUX_HELM_RELEASE: _judge_helm_release,
     }
-    return judges[found.kind](found, work, body)
+    ownership = judges[found.kind](found, work, body)
+    return _with_parent(found, ownership, parent(body)) if ownership and ownership.reconciles else ownership
+
+
+def _with_parent(found: Owner, ownership: Ownership, above: str) -> Ownership:
+    """Warn of what a person tries next: pausing the owner by hand."""
+    if not above:
+        return ownership
+    unless = ", unless its ignoreApplicationDifferences names /spec/syncPolicy" if above.startswith("ApplicationSet ") else ""
+    message = f"{ownership.message}. {found.name} is itself managed by {above}, which would undo a pause of it{unless}"
+    return replace(ownership, message=message, parent=above)
 
 
 _WORDS: Final = {

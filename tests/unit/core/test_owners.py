@@ -136,6 +136,97 @@ def test_what_an_owner_would_do_is_said_with_where_to_revert(
     assert facts in ownership.message
 
 
+@pytest.mark.parametrize(
+    ("found", "body", "above"),
+    [
+        pytest.param(ARGO, application(syncPolicy={"automated": {}}), "", id="nobody"),
+        pytest.param(
+            ARGO,
+            {
+                **application(syncPolicy={"automated": {}}),
+                "metadata": {"name": "web", "ownerReferences": [{"kind": "ApplicationSet", "name": "fleet", "controller": True}]},
+            },
+            "ApplicationSet fleet, which would undo a pause of it, unless its ignoreApplicationDifferences names /spec/syncPolicy",
+            id="an ApplicationSet",
+        ),
+        pytest.param(
+            ARGO,
+            {
+                **application(syncPolicy={"automated": {}}),
+                "apiVersion": "argoproj.io/v1alpha1",
+                "kind": "Application",
+                "metadata": {
+                    "name": "web",
+                    "namespace": "argocd",
+                    "annotations": {TRACKING: "argocd_root:argoproj.io/Application:argocd/web"},
+                },
+            },
+            "Application root, which would undo a pause of it",
+            id="an application of applications",
+        ),
+        pytest.param(
+            ARGO,
+            {
+                **application(syncPolicy={"automated": {}}),
+                "kind": "Application",
+                "metadata": {"name": "web", "labels": {"app.kubernetes.io/instance": "root"}},
+            },
+            "Application root, which would undo a pause of it",
+            id="an application of applications, marked in the older way",
+        ),
+        pytest.param(
+            ARGO,
+            {
+                **application(syncPolicy={"automated": {}}),
+                "kind": "Application",
+                "metadata": {"name": "web", "namespace": "argocd", "annotations": {TRACKING: "root:argoproj.io/Application:argocd/other"}},
+            },
+            "",
+            id="not whom a copied mark names",
+        ),
+        pytest.param(
+            FLUX,
+            {"spec": KUSTOMIZATION, "kind": "Kustomization", "metadata": {"name": "apps", "labels": {f"{KUSTOMIZE}/name": "root"}}},
+            "Kustomization root, which would undo a pause of it",
+            id="another Kustomization",
+        ),
+        pytest.param(
+            FLUX,
+            {"spec": KUSTOMIZATION, "kind": "Kustomization", "metadata": {"name": "apps", "labels": {f"{KUSTOMIZE}/name": "apps"}}},
+            "",
+            id="not the Kustomization itself: paused, it applies nothing",
+        ),
+        pytest.param(
+            FLUX,
+            {
+                "spec": KUSTOMIZATION,
+                "kind": "Kustomization",
+                "metadata": {"name": "apps", "labels": {f"{KUSTOMIZE}/name": "root", f"{KUSTOMIZE}/reconcile": "disabled"}},
+            },
+            "",
+            id="not one that is told to leave it alone",
+        ),
+        pytest.param(
+            RELEASED,
+            {
+                "spec": {"driftDetection": {"mode": "enabled"}},
+                "kind": "HelmRelease",
+                "metadata": {"name": "api", "labels": {f"{KUSTOMIZE}/name": "apps"}},
+            },
+            "Kustomization apps, which would undo a pause of it",
+            id="the Kustomization of a HelmRelease",
+        ),
+    ],
+)
+def test_whoever_manages_the_owner_itself_is_named(found: Owner, body: dict[str, Any], above: str) -> None:
+    ownership = judge(found, make_workload(), body)
+    assert ownership is not None
+    assert ownership.parent == above.partition(",")[0]
+    expected = f". {found.name} is itself managed by {above}" if above else ""
+    assert ownership.message.endswith(expected)
+    assert ("itself managed" in ownership.message) is bool(above)
+
+
 def test_an_application_that_does_not_list_the_workload_does_not_own_it() -> None:
     body = application(syncPolicy={"automated": {}})
     body["status"]["resources"][0]["name"] = "another"

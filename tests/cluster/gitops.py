@@ -1,0 +1,48 @@
+"""What GitOps tools leave in a cluster: their objects, and their marks on what they deploy. No tool runs; the tests play it."""
+
+from pathlib import Path
+from typing import Any
+
+from tests.cluster.cluster import Cluster
+from tests.cluster.harness import Shop
+
+CRDS = Path(__file__).parent / "crds"
+TRACKING = "argocd.argoproj.io/tracking-id"
+KUSTOMIZE, HELM = "kustomize.toolkit.fluxcd.io", "helm.toolkit.fluxcd.io"
+REPOSITORY = "https://git.example/fleet"
+
+
+def install_tools(plane: Cluster) -> None:
+    """Install the tools' CRDs, as far as Stopgap reads them."""
+    plane.kubectl("apply", "--server-side", "-f", str(CRDS))
+    plane.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
+
+
+def application(shop: Shop, *, automated: dict[str, Any] | None, status: dict[str, Any] | None = None, **meta: Any) -> None:
+    """Apply an Argo CD application beside the workload, which it lists, and mark the workload as its own."""
+    policy = {"syncPolicy": {"automated": automated}} if automated is not None else {}
+    listed = {"group": "apps", "version": "v1", "kind": "Deployment", "namespace": shop.name, "name": "api", "status": "Synced"}
+    shop.apply(
+        {
+            "apiVersion": "argoproj.io/v1alpha1",
+            "kind": "Application",
+            "metadata": {"name": "web", **meta},
+            "spec": {"project": "default", "source": {"repoURL": REPOSITORY, "path": "shop/api"}, **policy},
+            "status": {"resources": [listed], **(status or {})},
+        }
+    )
+    shop.kubectl("annotate", "deployment", "api", f"{TRACKING}={shop.name}_web:apps/Deployment:{shop.name}/api")
+
+
+def kustomization(shop: Shop, *, suspend: bool = False, **meta: Any) -> None:
+    """Apply a Flux Kustomization, and mark the workload as its own."""
+    spec = {"path": "./shop", "sourceRef": {"kind": "GitRepository", "name": "fleet"}, "prune": True, "interval": "10m", "suspend": suspend}
+    shop.apply({"apiVersion": f"{KUSTOMIZE}/v1", "kind": "Kustomization", "metadata": {"name": "apps", **meta}, "spec": spec})
+    shop.kubectl("label", "deployment", "api", f"{KUSTOMIZE}/name=apps", f"{KUSTOMIZE}/namespace={shop.name}")
+
+
+def helm_release(shop: Shop, *, drift_detection: str = "", **meta: Any) -> None:
+    """Apply a Flux HelmRelease, and mark the workload as its own."""
+    spec: dict[str, Any] = {"interval": "10m", **({"driftDetection": {"mode": drift_detection}} if drift_detection else {})}
+    shop.apply({"apiVersion": f"{HELM}/v2", "kind": "HelmRelease", "metadata": {"name": "api", **meta}, "spec": spec})
+    shop.kubectl("label", "deployment", "api", f"{HELM}/name=api", f"{HELM}/namespace={shop.name}")
