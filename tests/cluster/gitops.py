@@ -1,5 +1,7 @@
 """What GitOps tools leave in a cluster: their objects, and their marks on what they deploy. No tool runs; the tests play it."""
 
+import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -46,3 +48,11 @@ def helm_release(shop: Shop, *, drift_detection: str = "", **meta: Any) -> None:
     spec: dict[str, Any] = {"interval": "10m", **({"driftDetection": {"mode": drift_detection}} if drift_detection else {})}
     shop.apply({"apiVersion": f"{HELM}/v2", "kind": "HelmRelease", "metadata": {"name": "api", **meta}, "spec": spec})
     shop.kubectl("label", "deployment", "api", f"{HELM}/name=api", f"{HELM}/namespace={shop.name}")
+
+
+def compared(shop: Shop, status: str, *, ahead: float = 15) -> None:
+    """Play Argo CD, which compares also while automated sync is off."""
+    at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + ahead))
+    resource = {"group": "apps", "version": "v1", "kind": "Deployment", "namespace": shop.name, "name": "api", "status": status}
+    body = {"status": {"resources": [resource], "reconciledAt": at}}
+    shop.kubectl("patch", "application", "web", "--type=merge", "-p", json.dumps(body))

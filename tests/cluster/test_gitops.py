@@ -1,5 +1,6 @@
 """GitOps tools own workloads: one that would undo a change is a reason to refuse, one that would not is a reason to warn."""
 
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -166,3 +167,123 @@ def test_where_the_policy_acts_all_the_same_and_the_owner_undoes_it_nothing_is_w
     assert shop.image() == BAD
     assert told(shop.incident(phase="Escalated")).count("Escalated") == 1
     assert shop.foreign_writes() == []
+
+
+# ------------------------------------------------------------------------------------------------------- one that is suspended
+
+ACCOUNT = "stopgap-system:stopgap"
+TOOLS = {"Application": ("application", "web"), "Kustomization": ("kustomization", "apps"), "HelmRelease": ("helmrelease", "api")}
+
+
+def may_suspend(shop: Shop) -> None:
+    """Let Stopgap pause the GitOps objects of this namespace, as the refusal tells it."""
+    shop.kubectl(*f"create rolebinding stopgap-suspend-owner --clusterrole=stopgap-action-suspend-owner --serviceaccount={ACCOUNT}".split())
+
+
+def owner_writes(shop: Shop) -> list[list[dict[str, Any]]]:
+    """Return what was written to GitOps objects, patch by patch."""
+    owners = {"applications", "kustomizations", "helmreleases"}
+    return [one["requestObject"] for one in shop.writes() if one["objectRef"]["resource"] in owners]
+
+
+def suspension(shop: Shop, state: str, *, seconds: float = 90) -> dict[str, Any]:
+    """Wait until the one remediation says so of the owner that it paused."""
+
+    def found() -> dict[str, Any] | None:
+        listed = shop.items("remediations")
+        return listed[0] if listed and listed[0].get("status", {}).get("suspension", {}).get("state") == state else None
+
+    return wait_for(f"a suspension that is {state}", found, seconds=seconds) or {}
+
+
+def tool(shop: Shop, kind: str) -> dict[str, Any]:
+    plural, name = TOOLS[kind]
+    return shop.get(plural, name)
+
+
+def test_an_application_is_suspended_once_and_resumes_only_when_git_no_longer_holds_the_bad_version(shop: Shop) -> None:
+    may_suspend(shop)
+    owned(shop, argo(SELF_HEAL), gitOps="SuspendOwner")
+    incident = shop.incident(phase="Resolved")
+    assert shop.image() == GOOD
+    assert len(shop.deployment_writes()[0]) == 1
+    (pause,) = owner_writes(shop)
+    assert [one["path"] for one in pause if one["op"] == "test"][:3] == [
+        "/metadata/uid",
+        "/metadata/generation",
+        "/spec/syncPolicy/automated",
+    ]
+    paused = tool(shop, "Application")
+    assert paused["spec"]["syncPolicy"]["automated"] == {**SELF_HEAL, "enabled": False}
+    assert paused["metadata"]["annotations"]["stopgap.dev/suspended-for"].startswith(f"incident {shop.name}/api-1, until ")
+    remediation = suspension(shop, "Suspended")
+    assert remediation["spec"]["plan"]["summary"].endswith(", after suspending Argo CD Application web")
+    assert json.loads(remediation["spec"]["plan"]["suspends"]["before"]) == SELF_HEAL
+    drift = condition(incident, "GitOpsDrift")
+    assert drift["message"].startswith(
+        f"Argo CD Application web in {shop.name} is suspended and still holds the bad version: revert it in Git"
+    )
+
+    gitops.compared(shop, "OutOfSync")
+    assert tool(shop, "Application")["spec"]["syncPolicy"]["automated"]["enabled"] is False
+    gitops.compared(shop, "Synced")
+    after = suspension(shop, "Resumed")
+    assert after["status"]["suspension"]["message"] == "resumed: Git no longer holds the bad version"
+    resumed = tool(shop, "Application")
+    assert resumed["spec"]["syncPolicy"] == {"automated": SELF_HEAL}
+    assert not [one for one in resumed["metadata"].get("annotations", {}) if one.startswith("stopgap.dev/")]
+    assert len(owner_writes(shop)) == 2
+    assert len(shop.deployment_writes()[0]) == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "owner"),
+    [
+        pytest.param("Kustomization", flux(), id="a Kustomization"),
+        pytest.param("HelmRelease", helm(drift_detection="enabled"), id="a HelmRelease"),
+    ],
+)
+def test_what_flux_deploys_stays_suspended_until_a_person_resumes_it(shop: Shop, kind: str, owner: Tool) -> None:
+    may_suspend(shop)
+    before = {}
+
+    def marked(shop: Shop) -> None:
+        owner(shop)
+        before.update(tool(shop, kind)["spec"])
+
+    owned(shop, marked, gitOps="SuspendOwner")
+    shop.incident(phase="Resolved")
+    assert shop.image() == GOOD
+    assert tool(shop, kind)["spec"] == {**before, "suspend": True}
+    remediation = suspension(shop, "Suspended")
+    assert "it does not resume by itself" in remediation["status"]["suspension"]["message"]
+    assert len(owner_writes(shop)) == 1
+    shop.kubectl("annotate", "remediation", remediation["metadata"]["name"], "stopgap.dev/revert=now")
+    assert suspension(shop, "Resumed")["status"]["suspension"]["message"] == "resumed: a person asked for it"
+    assert tool(shop, kind)["spec"] == before
+    assert len(owner_writes(shop)) == 2
+    assert len(shop.deployment_writes()[0]) == 1
+
+
+def test_without_the_right_nothing_is_suspended_and_the_command_that_grants_it_is_told(shop: Shop) -> None:
+    owned(shop, argo(SELF_HEAL), gitOps="SuspendOwner")
+    assert shop.refusals(reason="NotAuthorized") == {
+        "NotAuthorized": f"Stopgap may not suspend Argo CD Application web; it needs to patch applications in {shop.name}; allow it with: "
+        f"kubectl create rolebinding stopgap-suspend-owner -n {shop.name} --clusterrole=stopgap-action-suspend-owner "
+        f"--serviceaccount={ACCOUNT}"
+    }
+    assert shop.items("remediations") == []
+    assert owner_writes(shop) == []
+    assert shop.deployment_writes() == ([], [])
+    may_suspend(shop)
+    shop.incident(phase="Mitigated", seconds=90)
+    assert len(owner_writes(shop)) == 1
+
+
+def test_an_owner_whose_parent_would_undo_the_pause_is_not_suspended(shop: Shop) -> None:
+    may_suspend(shop)
+    owned(shop, argo(SELF_HEAL, ownerReferences=[APPLICATION_SET]), gitOps="SuspendOwner")
+    message = shop.refusals(reason="GitOpsOwned")["GitOpsOwned"]
+    assert message.startswith(f"{SYNCS}. web is itself managed by ApplicationSet fleet, which would undo a pause of it")
+    assert owner_writes(shop) == []
+    assert shop.deployment_writes() == ([], [])

@@ -141,6 +141,9 @@ class GitOps(StrEnum):
 
     BLOCK = "Block"
     """Refuse, and say what to revert in Git."""
+    SUSPEND_OWNER = "SuspendOwner"
+    """Pause an Argo CD Application, Flux Kustomization or HelmRelease first, then act. Everything that it deploys waits as well, until Git
+    no longer holds the bad version or a person resumes it: no time resumes it. Needs the right to patch it, in its own namespace."""
     ACT = "Act"
     """Act all the same; the owner may undo it."""
 
@@ -186,7 +189,7 @@ class PolicySpec(ApiModel):
     resolution: Resolution = Resolution()
     """When an incident is over."""
     git_ops: GitOps = GitOps.BLOCK
-    """What to do when a GitOps tool owns the workload."""
+    """What to do when a GitOps tool owns the workload and would undo a change. SuspendOwner stops all that the tool deploys with it."""
 
 
 class TrustRecord(ApiModel):

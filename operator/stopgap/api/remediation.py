@@ -8,6 +8,7 @@ from pydantic import StringConstraints
 
 from stopgap.api.incident import Count, IncidentFinding, SuspectedChange
 from stopgap.api.ladder import RevertOn
+from stopgap.api.suspension import PlannedSuspension, SuspensionStatus
 from stopgap.model.base import ApiModel, Column, Digest, Kind, Message, Name, Rule, StepName, Uid, Word
 from stopgap.model.change import Field
 from stopgap.model.conditions import Conditions
@@ -83,6 +84,8 @@ class RemediationPlan(ApiModel):
     """The number that is written."""
     revert: PlannedRevert | None = None
     """When it is put back; absent: what is done stays."""
+    suspends: PlannedSuspension | None = None
+    """The GitOps owner that is paused before it, and what is put back there."""
 
 
 class RemediationSpec(ApiModel):
@@ -159,6 +162,8 @@ class RemediationStatus(ApiModel):
     tries: Annotated[int, Bounds(ge=0, le=100)] = 0
     revert: RevertStatus | None = None
     """How the restore went, where there is something to put back."""
+    suspension: SuspensionStatus | None = None
+    """How far the pause of the GitOps owner is, where one was paused."""
     conditions: Annotated[Conditions, Bounds(max_length=8)] = ()
 
 
@@ -175,6 +180,7 @@ class Remediation(Kind):
         Column("PLAN", ".spec.plan.summary"),
         Column("STATE", ".status.state"),
         Column("REVERT", ".status.revert.state"),
+        Column("OWNER", ".status.suspension.state", priority=1),
         Column("AGE", ".metadata.creationTimestamp", "date"),
         Column("MESSAGE", ".status.message", priority=1),
     )
@@ -204,3 +210,8 @@ class Remediation(Kind):
     def owes_restore(self) -> bool:
         """Whether something that it changed is left to put back."""
         return self.status is not None and self.status.revert is not None and self.status.revert.state.open
+
+    @property
+    def owes_resume(self) -> bool:
+        """Whether a GitOps owner that it paused is left to resume."""
+        return self.status is not None and self.status.suspension is not None and self.status.suspension.state.open

@@ -36,6 +36,7 @@ def render_rbac(namespaces: Collection[str] = ()) -> str:
     own = merged(declared("OWN_NAMESPACE_PERMISSIONS"))
     parts += [_role("Role", _meta(ACCOUNT, OWN_NAMESPACE), own), _binding("RoleBinding", _meta(ACCOUNT, OWN_NAMESPACE), "Role")]
     parts += [_role("ClusterRole", _meta(f"stopgap-action-{action.name}"), merged(action.rules)) for action in ACTIONS]
+    parts += [_role("ClusterRole", _meta("stopgap-action-suspend-owner"), merged(declared("SUSPEND_PERMISSIONS")))]
     parts += list(_people())
     return commented(_PREFACE) + "".join(f"---\n{part}" for part in parts)
 

@@ -162,6 +162,8 @@ class Decision:
     """An intent that may or may not have been carried out: look, then finish it or give it up."""
     restore: Lent | None = None
     """Something temporary whose time has come: it is put back where it is still ours."""
+    paused: Remediation | None = None
+    """One whose GitOps owner is suspended: look at that, and resume it if it may be."""
     remediation: tuple[Remediation, RemediationStatus] | None = None
     health: WorkloadHealthStatus | None = None
     notices: tuple[Notice, ...] = ()

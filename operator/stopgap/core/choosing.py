@@ -9,7 +9,7 @@ from stopgap.api.clusterpolicy import Policy, called
 from stopgap.api.incident import IncidentFinding
 from stopgap.api.ladder import OnFailure, Revert, RevertOn, Source, Step
 from stopgap.api.remediation import PlannedRevert, PlannedScaler, Remediation, RemediationPlan, RemediationSpec, RemediationState
-from stopgap.core import attribution, guards, knowngood, matching, ordering, severity
+from stopgap.core import attribution, guards, knowngood, matching, ordering, severity, suspending
 from stopgap.core.case import NOTHING, Case, Intent, Reads
 from stopgap.core.situation import Situation
 from stopgap.model import duration
@@ -109,7 +109,7 @@ def _weigh(case: Case, policy: Policy, step: Step, found: tuple[Finding, ...], *
     refused, aim, plan = guards.refusals(situation), situation.aim, situation.plan
     if isinstance(aim, Refusal):
         return Choice(step, f"step {step.name}: {step.action.name}", refused)
-    summary = f"{plan.summary if isinstance(plan, Plan) else aim.summary}{_lasted(case, aim)}"
+    summary = f"{plan.summary if isinstance(plan, Plan) else aim.summary}{_lasted(case, aim)}{suspending.said(case)}"
     return Choice(step, summary, refused, plan if isinstance(plan, Plan) else None, _reads(case, aim, refused))
 
 
@@ -195,7 +195,7 @@ def intent(case: Case, choice: Choice, found: tuple[Finding, ...]) -> Intent | N
         step=step.name,
         attempt=len(case.of_incident()) + 1,
         action=plan.action,
-        plan=_stored(plan, choice.summary, step),
+        plan=suspending.with_pause(case, _stored(plan, choice.summary, step)),
         generation=work.generation,
         not_after=case.now + ACT_WITHIN,
         healthy_for=duration.spell(verification_.healthy_for),

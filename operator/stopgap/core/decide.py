@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from stopgap.api.remediation import RemediationState
-from stopgap.core import duplicates, lifecycle, memory, ordering, restoring
+from stopgap.core import duplicates, lifecycle, memory, ordering, restoring, suspending
 from stopgap.core.calm import calm
 from stopgap.core.case import Case, Decision
 from stopgap.core.following import ended, verify
@@ -41,7 +41,7 @@ def _about_a_workload(case: Case) -> Decision:
         return verify(case, case.active, found)
     loud = any(one.state is State.FIRING for one in found) or reported(case) or ordering.pending(case) is not None
     decision = firing(case, found) if loud else calm(case, found)
-    return decision if decision.intent or decision.reads else restoring.restore(case, decision, found)
+    return decision if decision.intent or decision.reads else suspending.look(case, restoring.restore(case, decision, found))
 
 
 def _record_only(case: Case) -> Decision:

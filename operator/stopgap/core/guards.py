@@ -8,8 +8,7 @@ from fnmatch import fnmatchcase
 
 from stopgap.api.clusterpolicy import Policy, called
 from stopgap.api.ladder import Mode, Step
-from stopgap.api.policy import GitOps
-from stopgap.core import attribution, freeze, lifecycle, limits
+from stopgap.core import attribution, freeze, lifecycle, limits, suspending
 from stopgap.core.case import Case
 from stopgap.core.situation import Situation
 from stopgap.model.conditions import holds
@@ -99,7 +98,7 @@ def owned_by_controller(situation: Situation) -> Refusal | None:
 def gitops_owned(situation: Situation) -> Refusal | None:
     """A reconciling owner would put the bad revision back within seconds."""
     live, policy = situation.case.seen.live, situation.policy
-    if live is None or not live.owner or policy.spec.git_ops is GitOps.ACT:
+    if live is None or not live.owner or not suspending.blocks(policy.spec.git_ops, live):
         return None
     return Refusal(Reason.GitOpsOwned, live.owner)
 
@@ -277,6 +276,7 @@ GUARDS: tuple[Guard, ...] = (
     mutable_image,
     recreate_outage,
     not_authorized,
+    suspending.may_not_pause,
     policy_changed,
     observe_only,
 )

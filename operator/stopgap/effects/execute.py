@@ -19,6 +19,7 @@ from stopgap.effects.errors import Conflict, Forbidden, Invalid, KubeError, NotF
 from stopgap.effects.index import Index
 from stopgap.effects.kube import Kube, PatchKind
 from stopgap.effects.rights import Rights
+from stopgap.effects.suspender import Suspender
 from stopgap.effects.written import LAST_ACTION, Look, Place, first_look, look_at, marks_of, operations, place, place_of
 from stopgap.model.change import Change, Field, SetNumber
 from stopgap.model.observation import Refusal
@@ -50,6 +51,7 @@ class Executor:
         self._kube = kube
         self._rights = rights
         self._index = index
+        self.suspender = Suspender(kube, rights)
 
     async def perform(  # noqa: PLR0911 - each return is one way in which a write ends
         self, remediation: Remediation, change: Change | Refusal, *, first: bool, objection: Callable[[], Refusal | None]

@@ -1,6 +1,7 @@
 """The live reads beside the opening of an incident: what must not be taken from an index before something is changed."""
 
 import asyncio
+import json
 from dataclasses import replace
 from typing import Any, Final
 
@@ -9,7 +10,7 @@ import msgspec
 from stopgap.api import RemediationConfig
 from stopgap.api.config import NAME as CONFIG_NAME
 from stopgap.api.ladder import Mode
-from stopgap.core import matching, owners
+from stopgap.core import matching, owners, pausing
 from stopgap.core.case import Case, Reads
 from stopgap.effects.errors import Forbidden, KubeError, NotFound
 from stopgap.effects.kube import Kube, item
@@ -17,7 +18,7 @@ from stopgap.effects.records import Records
 from stopgap.effects.rights import Rights
 from stopgap.effects.scalers import RESOURCES, Scalers, Scaling
 from stopgap.model.base import API_VERSION, Permission
-from stopgap.model.observation import Live
+from stopgap.model.observation import Live, Pausable
 from stopgap.model.template import Template
 from stopgap.model.workload import Workload
 
@@ -114,7 +115,7 @@ class LiveReads:
         work = case.seen.workload
         if work is None:
             raise ValueError(f"{case.seen.target} has no workload to read about")
-        scaling, (templates, namespace, policy_current, config_readable, ownership, may_patch) = await asyncio.gather(
+        scaling, (templates, namespace, policy_current, config_readable, (ownership, pausable), may_patch) = await asyncio.gather(
             self._scaling(work, wanted=reads.scaler),
             asyncio.gather(
                 self._templates(work.namespace, _names(case, reads)),
@@ -133,6 +134,7 @@ class LiveReads:
             missing=missing,
             unreadable=unreadable,
             owner=ownership.message if ownership and ownership.reconciles else "",
+            pausable=pausable,
             drifting_owner=ownership.message if ownership and not ownership.reconciles else "",
             may_patch=may_patch,
             replica_sets=reads.replica_sets,
@@ -186,10 +188,10 @@ class LiveReads:
             return False
         return not self._records.config_trouble
 
-    async def _ownership(self, work: Workload) -> owners.Ownership | None:
+    async def _ownership(self, work: Workload) -> tuple[owners.Ownership | None, Pausable | None]:
         found = owners.owner(work)
         if found is None or found.kind not in _OWNER_PATHS:
-            return None
+            return None, None
         version, plural = _OWNER_PATHS[found.kind]
         namespace = found.namespace or self._argocd_namespace
         try:
@@ -197,7 +199,13 @@ class LiveReads:
         except (KubeError, ValueError):
             # Anybody may write the mark, also with a name that no object can have.
             body = None
-        return owners.judge(found, work, body)
+        ownership = owners.judge(found, work, body)
+        if body is None or ownership is None or not ownership.reconciles:
+            return ownership, None
+        meta, kind, group = body["metadata"], str(body["kind"]), version.partition("/")[0]
+        may_patch = await self._rights.may_patch(namespace, group, plural)
+        before = json.dumps(pausing.value(kind, body))
+        return ownership, Pausable(version, kind, namespace, meta["name"], meta["uid"], before, ownership.parent, may_patch)
 
     async def _missing(self, case: Case, templates: dict[str, Template]) -> tuple[tuple[str, ...], tuple[str, ...]]:
         # What the present template needs too would be missing for it as well; only what the older ones need in addition is looked up.

@@ -9,10 +9,11 @@ from typing import Final
 
 from stopgap.api import Incident, Remediation
 from stopgap.api.remediation import RemediationState, RemediationStatus
-from stopgap.core import attribution, objecting, restoring
+from stopgap.core import attribution, objecting, restoring, suspending
 from stopgap.core.case import Case, Decision, Intent, Lent, Reads
 from stopgap.core.changes import change_of
 from stopgap.core.decide import decide, judge
+from stopgap.core.suspending import Pause
 from stopgap.effects.execute import Executor, Outcome
 from stopgap.effects.firstsight import FirstSight
 from stopgap.effects.live import LiveReads
@@ -53,6 +54,7 @@ class Reconciler:
         self._live = live
         self._recorder = recorder
         self._executor = executor
+        self._suspender = executor.suspender
         self._first_sight = first_sight
         self._telemetry = telemetry
         self._writing = Writing(observer, recorder, executor=executor, telemetry=telemetry, trust=trust, closed=self._forget)
@@ -79,6 +81,8 @@ class Reconciler:
             case, decision = await self._resume(case, decision.resume)
         if decision.restore:
             decision = await self._restore(case, decision, decision.restore)
+        if decision.paused:
+            decision = await self._look_at_owner(case, decision, decision.paused)
         await self._writing.write(case, decision)
         self._observer.note_written(target)
         return decision.look_again.total_seconds() if decision.look_again else None
@@ -158,13 +162,20 @@ class Reconciler:
         def objection() -> Refusal | None:
             return self._objection(remediation)
 
+        pause = None
+        if remediation.spec.plan.suspends is not None and not isinstance(change, Refusal):
+            # Before the act, for the owner would undo it within seconds. A crash in between leaves an intent that says what was paused.
+            pause = await self._suspender.pause(remediation, objection)
+            change = pause.refusal or change
+        if pause and pause.refusal and pause.refusal.reason is Reason.NotLeader:
+            return case, Decision()
         outcome = await self._executor.perform(remediation, change, first=first, objection=objection)
         if outcome is None:
             # The next leader finds the intent, looks at the target, and finishes or gives it up.
             return case, Decision()
         self._telemetry.acted(case.seen.target, remediation, outcome)
         log.info("carried out", extra={"remediation": remediation.metadata.name, "state": str(outcome.state), "why": outcome.message})
-        status = _settled(remediation, outcome, self._now())
+        status = _settled(remediation, outcome, self._now(), pause)
         done = remediation.model_copy(update={"status": status})
         self._observer.charge(done)
         fresh = replace(_with(self._observer.case(case.seen.target), done), incident=case.incident)
@@ -213,6 +224,17 @@ class Reconciler:
         log.info("put back", extra={"target": str(case.seen.target), "state": str(put.state), "why": put.message})
         return restoring.told(case, decision, lent, put)
 
+    async def _look_at_owner(self, case: Case, decision: Decision, paused: Remediation) -> Decision:
+        """Look at a GitOps owner that is paused, and resume it where it may be."""
+        now = await self._suspender.look(paused, self._now())
+        if now is None:
+            return decision
+        log.info("suspended owner", extra={"remediation": paused.metadata.name, "state": str(now.state), "why": now.message})
+        decision, notice = suspending.told(case, decision, paused, now)
+        # Its incident may be over for long; the remediation is there until nothing is owed.
+        await self._recorder.event(paused, notice, case.now)
+        return decision
+
 
 def _about(case: Case) -> tuple[str, int, str | None, int | None]:
     work, policy = case.seen.workload, case.policy.metadata if case.policy else None
@@ -233,7 +255,7 @@ def _with(case: Case, done: Remediation) -> Case:
     return replace(case, remediations=(*others, done))
 
 
-def _settled(remediation: Remediation, outcome: Outcome, now: datetime) -> RemediationStatus:
+def _settled(remediation: Remediation, outcome: Outcome, now: datetime, pause: Pause | None) -> RemediationStatus:
     """Turn what became of the write into the remediation's status."""
     status = remediation.status or RemediationStatus()
     changes: dict[str, object] = {
@@ -243,6 +265,7 @@ def _settled(remediation: Remediation, outcome: Outcome, now: datetime) -> Remed
         "executed_at": outcome.executed_at,
         "written_digest": outcome.written_digest,
         "revert": restoring.owed(remediation, outcome.executed_at),
+        "suspension": suspending.begun(remediation.spec.plan, pause, now),
     }
     if outcome.state is not RemediationState.VERIFYING:
         settled = condition("Succeeded", Truth.FALSE, outcome.reason, outcome.message, now)

@@ -102,10 +102,10 @@ class Records:
         return tuple(sorted(found, key=lambda one: (one.metadata.creation_timestamp or "", one.metadata.name)))
 
     def unfinished(self) -> Iterable[Target]:
-        """Return the workloads of actions that have not ended, owe their fields or are to be put back, whatever became of the incidents."""
+        """Return the workloads of actions that have not ended or owe something, whatever became of the incidents."""
         for each in self._remediations.values():
             for one in each.values():
-                if not one.state.ended or one.owes_fields or one.owes_restore:
+                if not one.state.ended or one.owes_fields or one.owes_restore or one.owes_resume:
                     yield Target(one.metadata.namespace or "", one.spec.target_ref.kind, one.spec.target_ref.name)
 
     def unended(self) -> Iterable[Remediation]:

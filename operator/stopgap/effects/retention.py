@@ -12,6 +12,7 @@ from stopgap.api import Incident, Remediation
 from stopgap.api.config import ConfigSpec
 from stopgap.api.incident import CLOSED_LABEL
 from stopgap.api.remediation import RemediationState, RevertState
+from stopgap.api.suspension import SuspensionState
 from stopgap.effects.errors import Conflict, KubeError, NotFound
 from stopgap.effects.kube import Kube, item
 from stopgap.effects.ownlists import OwnLists
@@ -44,6 +45,7 @@ class _Status(msgspec.Struct, rename="camel"):
     executed_at: datetime | None = None
     fields_returned: bool = False
     revert: _Revert | None = None
+    suspension: _Revert | None = None
 
 
 class _Object(msgspec.Struct):
@@ -143,6 +145,7 @@ def _remediation_over(status: _Status, before: datetime) -> bool:
     try:
         ended = RemediationState(status.state).ended
         owes = status.revert is not None and RevertState(status.revert.state).open
+        owes = owes or (status.suspension is not None and SuspensionState(status.suspension.state).open)
     except ValueError:
         return False  # a word of a newer version: it is left to that
     owes = owes or (status.executed_at is not None and not status.fields_returned)

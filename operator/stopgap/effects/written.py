@@ -130,7 +130,7 @@ def operations(where: Place, look: Look, change: Change, marks: dict[str, str | 
         tests.append({"op": "test", "path": "/metadata/generation", "value": look.generation})
     else:
         tests += [{"op": "test", "path": _annotation(name), "value": look.mark(name)} for name in marks if look.annotations is not None]
-    return [*tests, *_field(where, look, change), *_marks(look, marks)]
+    return [*tests, *_field(where, look, change), *annotating(look.annotations, marks)]
 
 
 def _field(where: Place, look: Look, change: Change) -> list[dict[str, Any]]:
@@ -144,13 +144,14 @@ def _field(where: Place, look: Look, change: Change) -> list[dict[str, Any]]:
     return [test, {"op": "add", "path": pointer, "value": change.after}]
 
 
-def _marks(look: Look, marks: dict[str, str | None]) -> list[dict[str, Any]]:
+def annotating(annotations: dict[str, str] | None, marks: dict[str, str | None]) -> list[dict[str, Any]]:
+    """Return the operations that set annotations (None: removed), guarded where the map itself is missing."""
     written = {name: value for name, value in marks.items() if value is not None}
-    if look.annotations is None:
+    if annotations is None:
         # On a missing map no key can be tested or added; the map itself can.
         guard = {"op": "test", "path": "/metadata/annotations", "value": None}
         return [guard, {"op": "add", "path": "/metadata/annotations", "value": written}] if written else []
-    gone = [name for name, value in marks.items() if value is None and name in look.annotations]
+    gone = [name for name, value in marks.items() if value is None and name in annotations]
     added = [{"op": "add", "path": _annotation(name), "value": value} for name, value in written.items()]
     return [*added, *({"op": "remove", "path": _annotation(name)} for name in gone)]
 

@@ -28,6 +28,24 @@ class Scaler:
 
 
 @dataclass(frozen=True, slots=True)
+class Pausable:
+    """A GitOps owner of the workload that could be paused."""
+
+    api_version: str
+    kind: str
+    """Application, Kustomization or HelmRelease."""
+    namespace: str
+    name: str
+    uid: str
+    before: str
+    """What a pause would replace, as JSON."""
+    parent: str
+    """What would undo a pause, or empty."""
+    may_patch: bool
+    """Whether the API server says that we may patch it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Live:
     """What was read from the API server beside opening the incident: never older than the incident's first write."""
 
@@ -42,6 +60,8 @@ class Live:
     """The reconciling owner in one sentence with what to do there, or empty."""
     drifting_owner: str = ""
     """An owner that does not reconcile by itself, in one sentence, or empty."""
+    pausable: Pausable | None = None
+    """The reconciling owner's own object; None: there is none, or it could not be read."""
     may_patch: bool = True
     """Whether the API server says that we may patch the target."""
     scaler: Scaler | None = None

@@ -131,6 +131,12 @@ class Reason(StrEnum):
     RestoreFailed = "RestoreFailed", "What is temporary could not be put back; a person has to."
     NotOurs = "NotOurs", "Somebody changed the value since, so it is left as it is."
 
+    OwnerResumed = "OwnerResumed", "The GitOps tool that was suspended for an action deploys again."
+    SuspensionExpired = (
+        "SuspensionExpired",
+        "A GitOps tool has been suspended for longer than was planned. It stays so: resuming would deploy the bad release again.",
+    )
+
     # The way of an incident.
     Detected = "Detected", "An incident began."
     Triaged = "Triaged", "The signals, the severity and the suspected change are known."

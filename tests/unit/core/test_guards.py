@@ -34,19 +34,20 @@ from tests.conftest import (
 )
 
 from stopgap.api.config import ConfigSpec
-from stopgap.core import choosing, freeze, guards, knowngood, limits
+from stopgap.core import choosing, freeze, guards, knowngood, limits, suspending
 from stopgap.core.case import Case
 from stopgap.core.decide import decide, judge
 from stopgap.core.guards import Guard
 from stopgap.core.situation import Situation
 from stopgap.core.storm import CLUSTER, Breaker, Count, Stage
 from stopgap.model.change import Known
-from stopgap.model.observation import Refusal
+from stopgap.model.observation import Pausable, Refusal
 from stopgap.model.reasons import Reason
 from stopgap.model.refs import Target
 from stopgap.model.template import Template
 from stopgap.model.workload import Flag, Level, Neighbour
 
+PAUSABLE = Pausable("argoproj.io/v1alpha1", "Application", "argocd", "web", "app-uid", "{}", "", may_patch=True)
 OWNER = "Argo CD application shop/api syncs this by itself; revert the change in apps/api of git.example"
 PAUSE = "stopgap.dev/pause"
 SETTINGS = Template.read(make_template("shop/api:1.9", volumes=[{"name": "settings", "configMap": {"name": "settings"}}]))
@@ -556,6 +557,22 @@ ROWS = (
         (OWNER,),
         seen_case(live={"owner": OWNER}, policy={"gitOps": "Block"}),
         seen_case(live={"owner": OWNER}, policy={"gitOps": "Act"}),
+    ),
+    Row(
+        "a reconciling owner whose pause would be undone is not paused",
+        guards.gitops_owned,
+        Reason.GitOpsOwned,
+        (OWNER,),
+        seen_case(live={"owner": OWNER, "pausable": replace(PAUSABLE, parent="ApplicationSet fleet")}, policy={"gitOps": "SuspendOwner"}),
+        seen_case(live={"owner": OWNER, "pausable": PAUSABLE}, policy={"gitOps": "SuspendOwner"}),
+    ),
+    Row(
+        "whoever owns the namespace of the GitOps object has not granted the pause",
+        suspending.may_not_pause,
+        Reason.NotAuthorized,
+        ("may not suspend Argo CD Application web", "-n argocd --clusterrole=stopgap-action-suspend-owner"),
+        seen_case(live={"owner": OWNER, "pausable": replace(PAUSABLE, may_patch=False)}, policy={"gitOps": "SuspendOwner"}),
+        seen_case(live={"owner": OWNER, "pausable": PAUSABLE}, policy={"gitOps": "SuspendOwner"}),
     ),
     Row(
         "a paused deployment would not roll out",

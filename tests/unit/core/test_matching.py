@@ -181,9 +181,9 @@ def test_a_policy_that_can_work_has_no_fault(spec: dict[str, Any]) -> None:
             id="a kind of workload",
         ),
         pytest.param(
-            {"resolution": {"after": "9999h"}, "gitOps": "SuspendOwner"},
+            {"resolution": {"after": "9999h"}, "gitOps": "RewriteGit"},
             Reason.NewerThanOperator,
-            "spec.gitOps: this version of Stopgap does not know 'SuspendOwner'",
+            "spec.gitOps: this version of Stopgap does not know 'RewriteGit'",
             id="a new word beside another fault, which the new version may not call one",
         ),
         pytest.param(

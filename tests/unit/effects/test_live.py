@@ -22,7 +22,8 @@ def reads() -> LiveReads:
 
 async def test_an_owner_whose_name_no_object_can_have_is_one_that_cannot_be_read() -> None:
     mark = {"argocd.argoproj.io/tracking-id": "../shop:apps/Deployment:shop/api"}
-    found = await reads()._ownership(make_workload(annotations=mark))
+    found, pausable = await reads()._ownership(make_workload(annotations=mark))
+    assert pausable is None
     assert found is not None
     assert found.reconciles
     assert "could not be read" in found.message

@@ -1,0 +1,71 @@
+"""How each kind of GitOps owner is paused: which field, what it is set to, and how a paused one is known again. Pure.
+
+Argo CD: `spec.syncPolicy.automated.enabled: false` (3.1 and later) keeps prune and selfHeal beside it, and comparing goes on. An older one
+drops the field, which shows in what the API server stored. Flux: `spec.suspend: true`; nothing is compared meanwhile.
+"""
+
+import json
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from stopgap.api import Remediation
+from stopgap.api.suspension import PlannedSuspension
+from stopgap.core.marks import RESTORE
+from stopgap.model.refs import Target
+from stopgap.model.time import stamp
+
+SUSPENDED_FOR: Final = "stopgap.dev/suspended-for"
+SLACK: Final = timedelta(seconds=10)
+"""A comparison must be so much younger than what it is to have seen: times are whole seconds, and a cache lags."""
+
+
+def pointer(kind: str) -> str:
+    """Return the JSON pointer of the field that pauses an owner."""
+    return "/spec/syncPolicy/automated" if kind == "Application" else "/spec/suspend"
+
+
+def value(kind: str, body: dict[str, Any]) -> Any:
+    """Return what an owner's field holds now; None: not set."""
+    spec = body.get("spec") or {}
+    return (spec.get("syncPolicy") or {}).get("automated") if kind == "Application" else spec.get("suspend")
+
+
+def before(plan: PlannedSuspension) -> Any:
+    """Return what was there before."""
+    return json.loads(plan.before or "null")
+
+
+def ours(plan: PlannedSuspension) -> Any:
+    """Return what the pause sets."""
+    return {**(before(plan) or {}), "enabled": False} if plan.kind == "Application" else True
+
+
+def marks(remediation: Remediation, plan: PlannedSuspension) -> dict[str, str]:
+    """Return the annotations that let the pause explain itself, also where every record of it is lost."""
+    said = {"field": pointer(plan.kind), "before": before(plan), "ours": ours(plan), "remediationUID": remediation.metadata.uid}
+    incident = f"{remediation.metadata.namespace}/{remediation.spec.incident_ref.name}"
+    return {RESTORE: json.dumps(said), SUSPENDED_FOR: f"incident {incident}, until {stamp(plan.expires_at)}"}
+
+
+def is_marked(remediation: Remediation, body: dict[str, Any]) -> bool:
+    """Whether an owner says that it was paused under this very remediation."""
+    text = ((body.get("metadata") or {}).get("annotations") or {}).get(RESTORE, "")
+    try:
+        said = json.loads(text)
+    except ValueError:
+        return False
+    return isinstance(said, dict) and said.get("remediationUID") == remediation.metadata.uid
+
+
+def wants_what_is_there(body: dict[str, Any], target: Target, since: datetime) -> bool:
+    """Whether an Argo CD application has compared after `since` and found in Git what is live. False for what cannot be told."""
+    status = body.get("status") or {}
+    try:
+        compared = datetime.fromisoformat(str(status.get("reconciledAt", "")))
+    except ValueError:
+        return False
+    if compared.tzinfo is None or compared < since + SLACK:
+        return False
+    this = (target.kind, target.namespace, target.name)
+    found = [one for one in status.get("resources") or () if (one.get("kind"), one.get("namespace"), one.get("name")) == this]
+    return bool(found) and all(one.get("status") == "Synced" for one in found)

@@ -1,0 +1,204 @@
+"""Pausing the owner of a workload around an action: whether, and when it is resumed. Never by time alone: that would deploy it again."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from stopgap.api.policy import GitOps
+from stopgap.api.remediation import Remediation, RemediationPlan, RemediationState, RemediationStatus
+from stopgap.api.suspension import PlannedSuspension, SuspensionState, SuspensionStatus
+from stopgap.core import lifecycle, limits, pausing
+from stopgap.core.case import Case, Decision, Notice, soonest
+from stopgap.core.lifecycle import Story
+from stopgap.core.restoring import ASKED
+from stopgap.core.situation import Situation
+from stopgap.model.observation import Live, Pausable, Refusal
+from stopgap.model.reasons import Reason
+from stopgap.model.refs import Target
+from stopgap.model.time import stamp
+
+EXPIRES_AFTER: Final = timedelta(hours=4)
+"""So long a pause is nobody's business. Then people are called, once; the owner stays paused."""
+LOOK: Final = timedelta(seconds=30)
+"""How often a paused owner is looked at."""
+_WORDS: Final = {"Application": "Argo CD Application", "Kustomization": "Flux Kustomization", "HelmRelease": "Flux HelmRelease"}
+_RESOURCES: Final = {"Application": "applications", "Kustomization": "kustomizations", "HelmRelease": "helmreleases"}
+
+
+# ------------------------------------------------------------------------------------------------------------- before the act
+
+
+def blocks(answer: GitOps, live: Live) -> bool:
+    """Whether a reconciling owner is a reason not to act: one that nothing can be told about, or whose pause would be undone, always is."""
+    if answer is GitOps.SUSPEND_OWNER:
+        return live.pausable is None or bool(live.pausable.parent)
+    return answer is not GitOps.ACT
+
+
+def to_pause(case: Case) -> Pausable | None:
+    """Return the owner that is to be paused before anything is done; None where none is, or where it cannot be."""
+    live = case.seen.live
+    if live is None or not live.owner or case.policy is None or case.policy.spec.git_ops is not GitOps.SUSPEND_OWNER:
+        return None
+    return None if blocks(GitOps.SUSPEND_OWNER, live) else live.pausable
+
+
+def said(case: Case) -> str:
+    """Say in an action's summary that an owner is paused for it."""
+    found = to_pause(case)
+    return f", after suspending {_WORDS[found.kind]} {found.name}" if found else ""
+
+
+def may_not_pause(situation: Situation) -> Refusal | None:
+    """The owner of the namespace of a GitOps object grants the right to pause it."""
+    found = to_pause(situation.case)
+    if found is None or found.may_patch:
+        return None
+    return Refusal(Reason.NotAuthorized, f"Stopgap may not suspend {_WORDS[found.kind]} {found.name}; {grant(found.kind, found.namespace)}")
+
+
+def grant(kind: str, namespace: str) -> str:
+    """Say how to allow it."""
+    return (
+        f"it needs to patch {_RESOURCES[kind]} in {namespace}; allow it with: kubectl create rolebinding stopgap-suspend-owner "
+        f"-n {namespace} --clusterrole=stopgap-action-suspend-owner --serviceaccount=stopgap-system:stopgap"
+    )
+
+
+def with_pause(case: Case, plan: RemediationPlan) -> RemediationPlan:
+    """Add to a plan which owner is paused first, and what is put back there."""
+    found = to_pause(case)
+    if found is None:
+        return plan
+    suspends = PlannedSuspension.model_validate(
+        {
+            "apiVersion": found.api_version,
+            "kind": found.kind,
+            "namespace": found.namespace,
+            "name": found.name,
+            "uid": found.uid,
+            "before": found.before,
+            "expiresAt": case.now + EXPIRES_AFTER,
+        }
+    )
+    return plan.model_copy(update={"suspends": suspends})
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """How pausing went."""
+
+    refusal: Refusal | None = None
+    """Why the action is not taken."""
+    sure: bool = True
+    """Whether it is certain that a refused pause was not written after all."""
+
+
+def begun(plan: RemediationPlan, pause: Pause | None, now: datetime) -> SuspensionStatus | None:
+    """Return what is owed to the owner once the action's outcome is known. What is not certain is owed; the next look settles it."""
+    if plan.suspends is None:
+        return None
+    if pause is not None and pause.refusal and pause.sure:
+        return SuspensionStatus(state=SuspensionState.NOT_NEEDED, at=now, message="it was not suspended")
+    return SuspensionStatus(
+        state=SuspensionState.SUSPENDED, at=now, expires_at=plan.suspends.expires_at, message=how_to_resume(plan.suspends)
+    )
+
+
+def how_to_resume(plan: PlannedSuspension) -> str:
+    """Say what ends a pause."""
+    by_hand = "kubectl annotate remediation NAME stopgap.dev/revert=now, on this object"
+    if plan.kind == "Application":
+        return f"it resumes by itself once Argo CD compares and finds that Git no longer holds the bad version; before that with: {by_hand}"
+    return (
+        f"while it is suspended Flux compares nothing, so it does not resume by itself; once Git no longer holds the bad version: {by_hand}"
+    )
+
+
+# -------------------------------------------------------------------------------------------------------------- after the act
+
+
+def look(case: Case, decision: Decision) -> Decision:
+    """Ask for a look at a paused owner, one at a time, and not while something else of it is written. The kill switch stops it."""
+    one = next((one for one in case.remediations if one.owes_resume and one.state.ended), None)
+    if one is None:
+        return decision
+    if decision.remediation or decision.restore or limits.killed(case):
+        return replace(decision, look_again=soonest([decision.look_again, LOOK]))
+    return replace(decision, paused=one, look_again=soonest([decision.look_again, LOOK]))
+
+
+def due(one: Remediation, body: dict[str, Any], digest: str, changed_at: datetime | None) -> str:
+    """Say why the owner may be resumed now, or nothing. `digest` is of the live template, `changed_at` when the workload was last changed.
+
+    Its own desired template must not be the denied one any more. While an application is paused Argo CD still compares: what it finds
+    Synced with the workload, and the workload is not the bad release, is not the bad release either. Nothing else can tell.
+    """
+    plan, status = one.spec.plan, one.status or RemediationStatus()
+    if one.metadata.annotations.get(ASKED) == "now":
+        return "a person asked for it"
+    if plan.suspends is None or (status.suspension and status.suspension.state is SuspensionState.FAILED):
+        return ""
+    if status.executed_at is None:
+        # Nothing was changed, so that resuming brings nothing back. Where that cannot be told, a person decides.
+        return "" if status.state is RemediationState.OUTCOME_UNKNOWN else "the action was not taken"
+    if plan.suspends.kind != "Application" or not digest or digest == plan.from_digest or changed_at is None:
+        return ""
+    ref = one.spec.target_ref
+    target = Target(one.metadata.namespace or "", ref.kind, ref.name)
+    since = max(status.executed_at, changed_at)
+    return "Git no longer holds the bad version" if pausing.wants_what_is_there(body, target, since) else ""
+
+
+def unmarked(one: Remediation, body: dict[str, Any], now: datetime) -> SuspensionStatus:
+    """Judge an owner that does not say any more that it is paused: by us before a crash, by a person, or it never was."""
+    plan, acted = one.spec.plan.suspends, one.status is not None and one.status.executed_at is not None
+    if plan is not None and acted and pausing.value(plan.kind, body) == pausing.before(plan):
+        return SuspensionStatus(state=SuspensionState.RESUMED, at=now, message="it deploys again as before")
+    message = "somebody changed it since, so it is left as it is" if acted else "it is not suspended"
+    return SuspensionStatus(state=SuspensionState.NOT_NEEDED, at=now, message=message)
+
+
+def expired(one: Remediation, now: datetime) -> SuspensionStatus | None:
+    """Return the next status where the time is over for which it was planned: people are called, once, and nothing is resumed."""
+    plan = one.spec.plan.suspends
+    current = one.status.suspension if one.status else None
+    if plan is None or current is None or current.state is not SuspensionState.SUSPENDED or now < plan.expires_at:
+        return None
+    message = f"it was to be suspended until {stamp(plan.expires_at)} and still is; nothing resumes it by time alone. {how_to_resume(plan)}"
+    return current.model_copy(update={"state": SuspensionState.HELD, "at": now, "message": message[:1024]})
+
+
+_REASONS: Final = {
+    SuspensionState.HELD: Reason.SuspensionExpired,
+    SuspensionState.RESUMED: Reason.OwnerResumed,
+    SuspensionState.FAILED: Reason.RestoreFailed,
+    SuspensionState.NOT_NEEDED: Reason.NotOurs,
+}
+
+
+def told(case: Case, decision: Decision, one: Remediation, now: SuspensionStatus) -> tuple[Decision, Notice]:
+    """Write down what became of a pause, on the Remediation and in the story of its incident while that is open."""
+    plan, status = one.spec.plan.suspends, one.status or RemediationStatus()
+    reason, who = _REASONS[now.state], f"{_WORDS[plan.kind]} {plan.name} in {plan.namespace}" if plan else "the owner"
+    loud = now.state in {SuspensionState.HELD, SuspensionState.FAILED}
+    notice = Notice(reason, f"{who}: {now.message}", loud)
+    decision = replace(decision, remediation=(one, status.model_copy(update={"suspension": now})))
+    if decision.status is None or case.incident is None or one.spec.incident_ref.uid != case.incident.metadata.uid:
+        return decision, notice
+    story = Story(decision.status, case.now, decision.notices).announce(reason, notice.message, warning=loud)
+    if now.state is SuspensionState.RESUMED:
+        story = story.observe(lifecycle.DRIFT, False, Reason.NoGitOpsDrift, "")
+    return replace(decision, status=story.done().status, notices=story.notices), notice
+
+
+def drifting(case: Case) -> str:
+    """Say of a paused owner what is to be done, or nothing where none is."""
+    plans = [(one, one.spec.plan.suspends) for one in case.acts() if one.owes_resume]
+    for one, plan in plans:
+        if plan is not None:
+            who = f"{_WORDS[plan.kind]} {plan.name} in {plan.namespace}"
+            return f"{who} is suspended and still holds the bad version: revert it in Git. {how_to_resume(plan)}".replace(
+                "NAME", one.metadata.name
+            )
+    return ""

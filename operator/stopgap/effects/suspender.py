@@ -1,0 +1,197 @@
+"""Pauses the GitOps owner of a workload before an action, and resumes it: each one guarded write, decidable again by a look."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+
+from stopgap.api import Remediation
+from stopgap.api.suspension import PlannedSuspension, SuspensionState, SuspensionStatus
+from stopgap.core import pausing, suspending
+from stopgap.core.marks import RESTORE
+from stopgap.core.restoring import ASKED
+from stopgap.core.suspending import Pause
+from stopgap.effects.errors import Forbidden, KubeError, NotFound, Rejected, Unanswered
+from stopgap.effects.kube import Kube, PatchKind, item
+from stopgap.effects.rights import Rights
+from stopgap.effects.written import annotating, place_of
+from stopgap.model.base import Permission
+from stopgap.model.observation import Refusal
+from stopgap.model.reasons import Reason
+from stopgap.model.template import Template
+
+SUSPEND_PERMISSIONS: Final = (
+    Permission("argoproj.io", ("applications",), ("patch",), "switch automated sync off for an action, and on again"),
+    Permission("kustomize.toolkit.fluxcd.io", ("kustomizations",), ("patch",), "suspend it for an action, and resume it"),
+    Permission("helm.toolkit.fluxcd.io", ("helmreleases",), ("patch",), "suspend it for an action, and resume it"),
+)
+_PLURALS: Final = {"Application": "applications", "Kustomization": "kustomizations", "HelmRelease": "helmreleases"}
+_MOST_TRIES: Final = 5
+_PAUSE_BETWEEN_LOOKS: Final = 0.2
+_UNMARKED: Final[dict[str, str | None]] = {RESTORE: None, pausing.SUSPENDED_FOR: None}
+
+
+class Suspender:
+    """The only place that writes to GitOps owners."""
+
+    def __init__(self, kube: Kube, rights: Rights) -> None:
+        self._kube = kube
+        self._rights = rights
+
+    async def pause(self, remediation: Remediation, objection: Callable[[], Refusal | None]) -> Pause:
+        """Pause the owner, unless it is paused under this remediation already. With a refusal the action must not be taken."""
+        plan = remediation.spec.plan.suspends
+        if plan is None:
+            return Pause()
+        sure = True
+        for _ in range(_MOST_TRIES):
+            try:
+                pause = await self._pause(remediation, plan, objection)
+            except KubeError as error:
+                if final := self._final(plan, error):
+                    return Pause(final, sure)
+                sure = sure and not isinstance(error, Unanswered)
+                await asyncio.sleep(_PAUSE_BETWEEN_LOOKS)
+            else:
+                return replace(pause, sure=pause.sure and sure)
+        return Pause(_refused(plan, f"{_MOST_TRIES} tries came to nothing"), sure)
+
+    async def _pause(self, remediation: Remediation, plan: PlannedSuspension, objection: Callable[[], Refusal | None]) -> Pause:
+        body = await self._read(plan)
+        if not _is_it(plan, body):
+            return Pause(_refused(plan, "it was deleted or replaced meanwhile"))
+        if pausing.is_marked(remediation, body):
+            return self._found(plan, body)
+        if against := self._against(remediation, plan, body) or objection():
+            return Pause(against)
+        raw = await self._kube.patch(_path(plan), _to_pause(remediation, plan, body), how=PatchKind.JSON)
+        return await self._paused(plan, msgspec.json.decode(raw))
+
+    def _final(self, plan: PlannedSuspension, error: KubeError) -> Refusal | None:
+        """Say what an answer means that will be the same at the next try; None: look again."""
+        if isinstance(error, Forbidden):
+            self._rights.forget(plan.namespace)
+            grant = suspending.grant(plan.kind, plan.namespace)
+            return Refusal(Reason.NotAuthorized, f"the API server refused to suspend {plan.name}: {error}; {grant}"[:1024])
+        if isinstance(error, NotFound):
+            return _refused(plan, "it was deleted meanwhile")
+        return _refused(plan, str(error)) if isinstance(error, Rejected) else None
+
+    def _found(self, plan: PlannedSuspension, body: dict[str, Any]) -> Pause:
+        """Judge one that bears our mark: a crash came in between, or an answer was lost."""
+        if pausing.value(plan.kind, body) == pausing.ours(plan):
+            return Pause()
+        return Pause(_refused(plan, "somebody resumed it meanwhile"), sure=False)
+
+    def _against(self, remediation: Remediation, plan: PlannedSuspension, body: dict[str, Any]) -> Refusal | None:
+        if self._kube.clock.now() > remediation.spec.not_after:
+            return Refusal(Reason.Superseded, "its owner was not suspended in time; it is decided afresh")
+        if RESTORE in (_annotations(body) or {}):
+            return _refused(plan, f"its annotation {RESTORE} says that it is suspended for something else")
+        if pausing.value(plan.kind, body) != pausing.before(plan):
+            return Refusal(Reason.Superseded, f"{plan.kind} {plan.name} was changed meanwhile; it is decided afresh")
+        return None
+
+    async def _paused(self, plan: PlannedSuspension, stored: dict[str, Any]) -> Pause:
+        """Believe only what the API server stored: an older Argo CD does not know the field, and drops it."""
+        if pausing.value(plan.kind, stored) == pausing.ours(plan):
+            return Pause()
+        refusal = _refused(plan, f"{pausing.pointer(plan.kind)} was not stored as written (Argo CD 3.1 and later know `enabled`)")
+        try:
+            await self._kube.patch(_path(plan), [*_tests(plan, stored), *annotating(_annotations(stored), _UNMARKED)], how=PatchKind.JSON)
+        except KubeError:
+            return Pause(refusal, sure=False)
+        return Pause(refusal)
+
+    # ---------------------------------------------------------------------------------------------------------- resuming
+
+    async def look(self, remediation: Remediation, now: datetime) -> SuspensionStatus | None:
+        """Look at a paused owner, and resume it where that may be. None: it stays as it is."""
+        plan = remediation.spec.plan.suspends
+        if plan is None:
+            return SuspensionStatus(state=SuspensionState.NOT_NEEDED, at=now)
+        if remediation.metadata.annotations.get(ASKED) == "abandon":
+            return SuspensionStatus(state=SuspensionState.NOT_NEEDED, at=now, message="a person takes care of it")
+        try:
+            return await self._look(remediation, plan, now)
+        except NotFound:
+            return SuspensionStatus(state=SuspensionState.NOT_NEEDED, at=now, message="it is gone")
+        except (Forbidden, Rejected) as error:
+            return SuspensionStatus(state=SuspensionState.FAILED, at=now, message=f"the API server refused to resume it: {error}"[:1024])
+        except KubeError:
+            return suspending.expired(remediation, now)
+
+    async def _look(self, remediation: Remediation, plan: PlannedSuspension, now: datetime) -> SuspensionStatus | None:
+        body = await self._read(plan)
+        if not _is_it(plan, body):
+            return SuspensionStatus(state=SuspensionState.NOT_NEEDED, at=now, message="it is gone")
+        if not pausing.is_marked(remediation, body):
+            return suspending.unmarked(remediation, body, now)
+        why = suspending.due(remediation, body, *await self._workload(remediation))
+        return await self._resume(plan, body, why, now) if why else suspending.expired(remediation, now)
+
+    async def _resume(self, plan: PlannedSuspension, body: dict[str, Any], why: str, now: datetime) -> SuspensionStatus:
+        still_ours = pausing.value(plan.kind, body) == pausing.ours(plan)
+        patch = [*_tests(plan, body), *(_put_back(plan) if still_ours else ()), *annotating(_annotations(body), _UNMARKED)]
+        await self._kube.patch(_path(plan), patch, how=PatchKind.JSON)
+        if still_ours:
+            return SuspensionStatus(state=SuspensionState.RESUMED, at=now, message=f"resumed: {why}")
+        return SuspensionStatus(state=SuspensionState.NOT_NEEDED, at=now, message="somebody changed it since, so it is left as it is")
+
+    async def _workload(self, remediation: Remediation) -> tuple[str, datetime | None]:
+        """Read the digest of the live template, and when the workload was last changed: the index may be behind what Argo CD compared."""
+        where = place_of(remediation)
+        if remediation.spec.plan.scaler is not None:
+            return "", None
+        try:
+            body = msgspec.json.decode(await self._kube.get(where.path))
+        except NotFound:
+            return "", None
+        if body["metadata"]["uid"] != where.uid:
+            return "", None
+        written = [one["time"] for one in body["metadata"].get("managedFields") or () if not one.get("subresource") and one.get("time")]
+        changed = max((datetime.fromisoformat(one) for one in written), default=None)
+        return Template.read(body["spec"]["template"]).digest, changed
+
+    async def _read(self, plan: PlannedSuspension) -> dict[str, Any]:
+        body: dict[str, Any] = msgspec.json.decode(await self._kube.get(_path(plan)))
+        return body
+
+
+def _path(plan: PlannedSuspension) -> str:
+    return item(plan.api_version, _PLURALS[plan.kind], plan.name, namespace=plan.namespace)
+
+
+def _is_it(plan: PlannedSuspension, body: dict[str, Any]) -> bool:
+    return body["metadata"].get("uid") == plan.uid and not body["metadata"].get("deletionTimestamp")
+
+
+def _annotations(body: dict[str, Any]) -> dict[str, str] | None:
+    found: dict[str, str] | None = body["metadata"].get("annotations")
+    return found
+
+
+def _refused(plan: PlannedSuspension, why: str) -> Refusal:
+    return Refusal(Reason.GitOpsOwned, f"{plan.kind} {plan.name} in {plan.namespace} could not be suspended: {why}"[:1024])
+
+
+def _tests(plan: PlannedSuspension, body: dict[str, Any]) -> list[dict[str, Any]]:
+    return [
+        {"op": "test", "path": "/metadata/uid", "value": plan.uid},
+        {"op": "test", "path": "/metadata/generation", "value": body["metadata"]["generation"]},
+    ]
+
+
+def _to_pause(remediation: Remediation, plan: PlannedSuspension, body: dict[str, Any]) -> list[dict[str, Any]]:
+    where, marks = pausing.pointer(plan.kind), dict[str, str | None](pausing.marks(remediation, plan))
+    was = {"op": "test", "path": where, "value": pausing.before(plan)}
+    return [*_tests(plan, body), was, {"op": "add", "path": where, "value": pausing.ours(plan)}, *annotating(_annotations(body), marks)]
+
+
+def _put_back(plan: PlannedSuspension) -> list[dict[str, Any]]:
+    where, before = pausing.pointer(plan.kind), pausing.before(plan)
+    was = {"op": "test", "path": where, "value": pausing.ours(plan)}
+    return [was, {"op": "remove", "path": where} if before is None else {"op": "add", "path": where, "value": before}]
