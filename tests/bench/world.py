@@ -68,7 +68,7 @@ def install(cluster: Cluster) -> None:
     """Install Stopgap's kinds and roles, as its users do, and raise the budgets."""
     cluster.kubectl("apply", "-f", CHECKOUT / "crds")
     cluster.kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", CHECKOUT / "crds")
-    cluster.kubectl("apply", "-f", CHECKOUT / "manifests" / "rbac.yaml")
+    cluster.kubectl("apply", "-f", CHECKOUT / "manifests" / "rbac.yaml", "-f", CHECKOUT / "manifests" / "admission")
     _apply(cluster, [_config()])
 
 

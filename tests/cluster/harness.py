@@ -52,8 +52,9 @@ def free_port() -> int:
 
 
 def install(plane: Cluster) -> None:
-    """Install the CRDs and the roles, as the README says."""
-    plane.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(ROOT / "crds"), "-f", str(ROOT / "manifests" / "rbac.yaml"))
+    """Install the CRDs, the roles and the admission policies, as the README says."""
+    parts = (ROOT / "crds", ROOT / "manifests" / "rbac.yaml", ROOT / "manifests" / "admission")
+    plane.kubectl("apply", "--server-side", "--force-conflicts", *(word for part in parts for word in ("-f", str(part))))
     plane.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
 
 

@@ -157,6 +157,12 @@ def install_inside(plane: Cluster, namespace: str, own: str) -> None:
     plane.kubectl("apply", "--server-side", "-f", "-", stdin=yaml.safe_dump_all(found))
 
 
+def admit(plane: Cluster, own: str = OWN_NAMESPACE) -> None:
+    """Have the admission policies take the ServiceAccount of this namespace for Stopgap's."""
+    for path in sorted((ROOT / "manifests" / "admission").glob("*.yaml")):
+        plane.kubectl("apply", "--server-side", "-f", "-", stdin=path.read_text().replace(OWN_NAMESPACE, own))
+
+
 def test_an_installation_for_one_namespace_ignores_it_with_rights_in_that_namespace_only(
     control_plane: Cluster, shop: Shop, declare: Declare, operator: Operator, tmp_path: Path
 ) -> None:
@@ -164,6 +170,7 @@ def test_an_installation_for_one_namespace_ignores_it_with_rights_in_that_namesp
     label(shop, declare())
     install_inside(control_plane, shop.name, own)
     operator.stop()
+    admit(control_plane, own)
     arguments = ("--namespace", shop.name)
     alone = Operator(control_plane, tmp_path, arguments=arguments, own_namespace=own, name="inside").start()
     try:
@@ -177,6 +184,7 @@ def test_an_installation_for_one_namespace_ignores_it_with_rights_in_that_namesp
         assert "ObserveOnly" in shop.refusals(reason="ObserveOnly")
     finally:
         alone.stop()
+        admit(control_plane)
         operator.start()
     lines = [json.loads(line) for line in alone.log_file.read_text().splitlines() if line.startswith("{")]
     said = [line["message"] for line in lines if "ClusterRemediationPolicies" in line["message"]]

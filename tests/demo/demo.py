@@ -121,7 +121,7 @@ class Demo:
 
     def _install(self) -> None:
         say("Installing the kinds and the roles. Stopgap gets its own ServiceAccount, and it may change nothing yet.")
-        show("kubectl apply --server-side -f crds/ -f manifests/rbac.yaml")
+        show("kubectl apply --server-side -f crds/ -f manifests/rbac.yaml -f manifests/admission/")
         install(self._cluster)
 
     def _start_operator(self) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Iterator
 from typing import Any, Final
 
 from stopgap.actions import ACTIONS
-from stopgap.api import KINDS, Incident, RemediationPolicy
+from stopgap.api import KINDS, Incident, Remediation, RemediationPolicy
 from stopgap.codegen.emit import commented, indented, yaml_of
 from stopgap.codegen.permissions import Rule, declared, merged
 from stopgap.model.base import GROUP, Permission
@@ -61,6 +61,9 @@ def _people() -> Iterator[str]:
     write = Permission(GROUP, written, ("create", "update", "patch", "delete"), "open and close incidents, and declare policies")
     labels = {f"{_RBAC}/aggregate-to-admin": "true", f"{_RBAC}/aggregate-to-edit": "true"}
     yield _role("ClusterRole", _meta("stopgap-editor", labels=labels), merged([write]))
+    # Taken in by no other role: who may edit everything in a namespace may not therefore say yes to a machine.
+    approve = Permission(GROUP, (Remediation.plural,), ("approve", "get", "patch"), "approve or reject an action that is waiting")
+    yield _role("ClusterRole", _meta("stopgap-approver"), merged([approve]))
 
 
 def _namespace() -> dict[str, Any]:

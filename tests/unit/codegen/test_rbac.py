@@ -90,3 +90,11 @@ def test_every_rule_says_why() -> None:
     rules = [index for index, line in enumerate(lines) if line.startswith("  - apiGroups:")]
     assert rules
     assert all(lines[index - 1].startswith("  # To ") for index in rules)
+
+
+def test_approving_is_a_role_of_its_own_that_no_other_takes_in() -> None:
+    found = manifests(render_rbac())
+    approver = found["ClusterRole", "", "stopgap-approver"]
+    assert verbs(approver) == {"approve", "get", "patch"}
+    assert not [label for label in approver["metadata"]["labels"] if "aggregate" in label]
+    assert not [key for key, body in found.items() if body is not approver and "rules" in body and "approve" in verbs(body)]

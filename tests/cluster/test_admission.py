@@ -1,0 +1,149 @@
+"""Admission policies on the real API server: who may do what to Stopgap's kinds, and what Stopgap itself may not."""
+
+import json
+
+import pytest
+import yaml
+from tests.cluster.cluster import KubectlError
+from tests.cluster.harness import USER, Shop, policy, wait_for
+from tests.cluster.test_bad_input import remediation
+
+pytestmark = pytest.mark.cluster
+
+SCALE = {"name": "more", "when": {}, "scale": {"by": "50%", "max": 5}}
+APPROVE = '{"spec":{"approval":{"decision":"Approved"}}}'
+
+
+def as_user(shop: Shop, user: str, *arguments: str, stdin: str | None = None) -> str:
+    """Run kubectl as somebody; return what was said, refused or not."""
+    try:
+        return shop.kubectl(*arguments, f"--as={user}", "--as-group=system:authenticated", stdin=stdin)
+    except KubectlError as error:
+        return str(error)
+
+
+def grant(shop: Shop, user: str, role: str, *, kind: str = "clusterrole") -> None:
+    """Bind a role in the namespace, and wait until the API server knows."""
+    shop.kubectl("create", "rolebinding", f"{user}-{role}", f"--{kind}={role}", f"--user={user}")
+
+
+def may(shop: Shop, user: str, verb: str, resource: str) -> None:
+    """Wait until a right that was granted holds."""
+    wait_for(f"{user} may {verb} {resource}", lambda: as_user(shop, user, "auth", "can-i", verb, resource).strip() == "yes")
+
+
+@pytest.fixture
+def reporter(shop: Shop) -> str:
+    """Somebody who may write Incidents and policies, and no workloads."""
+    grant(shop, "rita", "stopgap-viewer")
+    grant(shop, "rita", "stopgap-editor")
+    may(shop, "rita", "get", "incidents.stopgap.dev")
+    may(shop, "rita", "create", "incidents.stopgap.dev")
+    return "rita"
+
+
+@pytest.fixture
+def developer(shop: Shop) -> str:
+    """Somebody who may also patch Deployments, and no autoscalers."""
+    rule = "--resource=deployments.apps"
+    shop.kubectl("create", "role", "deployer", "--verb=get,patch", rule)
+    grant(shop, "dora", "stopgap-viewer")
+    grant(shop, "dora", "stopgap-editor")
+    may(shop, "dora", "get", "incidents.stopgap.dev")
+    grant(shop, "dora", "deployer", kind="role")
+    may(shop, "dora", "patch", "deployments.apps")
+    may(shop, "dora", "create", "incidents.stopgap.dev")
+    return "dora"
+
+
+def incident(target: str | None = "api", **spec: object) -> str:
+    ref = {"targetRef": {"name": target}} if target else {}
+    body = {"apiVersion": "stopgap.dev/v1alpha1", "kind": "Incident", "metadata": {"name": "odd"}, "spec": {"title": "odd", **ref, **spec}}
+    return yaml.safe_dump(body)
+
+
+def test_only_who_may_patch_the_workload_opens_an_incident_on_it(shop: Shop, reporter: str, developer: str) -> None:
+    assert "rita may not patch deployment api" in as_user(shop, reporter, "create", "-f", "-", stdin=incident())
+    assert "created" in as_user(shop, reporter, "create", "-f", "-", "--dry-run=server", stdin=incident(target=None))
+    assert "created" in as_user(shop, developer, "create", "-f", "-", stdin=incident())
+
+
+TURNS = [
+    pytest.param({"severity": "P1"}, id="its severity"),
+    pytest.param({"policyRef": {"name": "web"}}, id="its policy"),
+    pytest.param({"mitigate": {"step": "undo", "requestID": "1"}}, id="an ordered step"),
+]
+
+
+@pytest.mark.parametrize("turn", TURNS)
+def test_what_decides_about_the_action_is_changed_by_who_may_patch_the_workload(
+    shop: Shop, reporter: str, developer: str, turn: dict[str, object]
+) -> None:
+    shop.kubectl("create", "-f", "-", stdin=incident())
+    patch = ("patch", "inc", "odd", "--type=merge", "-p", json.dumps({"spec": turn}))
+    assert "may not patch deployment api" in as_user(shop, reporter, *patch)
+    assert "patched" in as_user(shop, developer, *patch)
+
+
+def test_everybody_who_may_write_incidents_acknowledges_and_closes_them(shop: Shop, reporter: str) -> None:
+    shop.kubectl("create", "-f", "-", stdin=incident())
+    for spec in ({"acknowledgedBy": "rita"}, {"impact": "checkout down"}, {"resolution": "Resolved"}):
+        assert "patched" in as_user(shop, reporter, "patch", "inc", "odd", "--type=merge", "-p", json.dumps({"spec": spec}))
+
+
+def test_a_policy_can_do_no_more_than_its_author(shop: Shop, reporter: str, developer: str) -> None:
+    undo, watching = yaml.safe_dump(policy()), yaml.safe_dump(policy("eye", steps=[]))
+    scaling = yaml.safe_dump(policy("more", steps=[SCALE]))
+    assert "rita may not patch deployments" in as_user(shop, reporter, "create", "-f", "-", stdin=undo)
+    assert "created" in as_user(shop, reporter, "create", "-f", "-", stdin=watching)
+    assert "rita may not patch deployments" in as_user(
+        shop, reporter, "patch", "rpol", "eye", "--type=merge", "-p", json.dumps({"spec": {"steps": policy()["spec"]["steps"]}})
+    )
+    assert "created" in as_user(shop, developer, "create", "-f", "-", stdin=undo)
+    assert "annotated" in as_user(shop, reporter, "annotate", "rpol", "web", "stopgap.dev/pause=db upgrade")
+    assert "may not patch horizontalpodautoscalers" in as_user(shop, developer, "create", "-f", "-", stdin=scaling)
+    shop.kubectl("create", "role", "scaler", "--verb=patch", "--resource=horizontalpodautoscalers.autoscaling")
+    grant(shop, developer, "scaler", kind="role")
+    may(shop, developer, "patch", "horizontalpodautoscalers.autoscaling")
+    assert "created" in as_user(shop, developer, "create", "-f", "-", stdin=scaling)
+
+
+def test_only_stopgap_writes_its_records(shop: Shop) -> None:
+    shop.kubectl("create", "-f", "-", stdin=incident(target=None))
+    everything = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "all"}}
+    shop.apply({**everything, "rules": [{"apiGroups": ["stopgap.dev"], "resources": ["*"], "verbs": ["*"]}]})
+    grant(shop, "otto", "all", kind="role")
+    may(shop, "otto", "create", "remediations.stopgap.dev")
+    status = ("patch", "inc", "odd", "--subresource=status", "--type=merge", "-p", '{"status":{"phase":"Resolved"}}')
+    intent = yaml.safe_dump(remediation())
+    assert "only Stopgap writes incidents/status" in as_user(shop, "otto", *status)
+    assert "only Stopgap writes remediations;" in as_user(shop, "otto", "create", "-f", "-", stdin=intent)
+    assert "created" in as_user(shop, USER, "create", "-f", "-", stdin=intent)
+    assert shop.incident(name="odd", phase="Detected")  # which the operator has written
+
+
+CHANGES: list[object] = [
+    pytest.param({"spec": {"paused": True}}, "but template and replicas", id="pausing it"),
+    pytest.param({"spec": {"strategy": {"type": "Recreate", "rollingUpdate": None}}}, "but template and replicas", id="its strategy"),
+    pytest.param({"spec": {"progressDeadlineSeconds": 1}}, "but template and replicas", id="its deadline"),
+    pytest.param({"metadata": {"labels": {"tier": "db"}}}, "no labels", id="a label"),
+    pytest.param({"metadata": {"finalizers": ["a.b/c"]}}, "no labels, finalizers", id="a finalizer"),
+    pytest.param({"metadata": {"annotations": {"team": "x"}}}, "no annotations", id="somebody's annotation"),
+    pytest.param({"metadata": {"annotations": {"owner": None}}}, "no annotations", id="removing somebody's annotation"),
+    pytest.param({"spec": {"replicas": 2}}, "patched", id="the number of replicas, which it may"),
+    pytest.param({"metadata": {"annotations": {"stopgap.dev/last-action": "x"}}}, "patched", id="its own annotation, which it may"),
+    pytest.param({"spec": {"template": {"metadata": {"labels": {"a": "b"}}}}}, "patched", id="the template, which it may"),
+    pytest.param({"metadata": {"managedFields": [{}]}}, "patched", id="giving fields back, which it may"),
+]
+
+
+@pytest.mark.parametrize(("change", "said"), CHANGES)
+def test_stopgap_changes_only_template_replicas_and_its_annotations(shop: Shop, change: dict[str, object], said: str) -> None:
+    shop.deploy()
+    shop.kubectl("annotate", "deployment", "api", "owner=team")
+    may(shop, USER, "patch", "deployments.apps")
+
+    def tried() -> str:
+        return as_user(shop, USER, "patch", "deployment", "api", "--type=merge", "-p", json.dumps(change), "--dry-run=server")
+
+    assert said in tried()
