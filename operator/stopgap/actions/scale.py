@@ -58,14 +58,15 @@ class Scale(ApiModel):
         return Aim(f"scale {work.replicas} → {wanted} replicas", scaler=True)
 
     def wanted(self, now: int) -> int:
-        """Return how many replicas are meant, within the bounds; never in the other direction than asked."""
+        """Return how many replicas are meant, within the bounds; and what is there where none fits; never in the other direction."""
         if self.to is not None:
             return min(max(self.to, self.min), self.max)
         text = self.by or "0"
         size = int(text.strip("+-%"))
         change = ceil(now * size / 100) if text.endswith("%") else size
         if text.startswith("-"):
-            return min(max(now - change, self.min), now)
+            fewer = min(max(now - change, self.min), now)
+            return fewer if fewer <= self.max else now
         return max(min(now + change, self.max), now)
 
     def plan(self, seen: Observation, aim: Aim) -> Plan | Refusal:  # noqa: ARG002 - the actions' common shape
@@ -77,8 +78,8 @@ class Scale(ApiModel):
         if live.scaler is not None:
             return self._by_autoscaler(work.replicas, wanted, live.scaler)
         if wanted < work.replicas and wanted < live.disruption_floor:
-            wanted = min(live.disruption_floor, work.replicas)
-            if wanted == work.replicas:
+            wanted = live.disruption_floor
+            if wanted >= min(work.replicas, self.max + 1):
                 return Refusal(
                     Reason.NoCapacity, f"a PodDisruptionBudget needs {live.disruption_floor} pods, so that none can be taken away"
                 )
@@ -87,6 +88,10 @@ class Scale(ApiModel):
     def _by_autoscaler(self, now: int, wanted: int, scaler: Scaler) -> Plan | Refusal:
         if wanted < now:
             return Refusal(Reason.AutoscalerDecides, f"{scaler} decides how many replicas there are; it takes away what is not needed")
+        if wanted <= (scaler.minimum or 0):
+            return Refusal(
+                Reason.NothingToDo, f"{scaler} is told to keep at least {scaler.minimum} replicas already, and {now} are wanted now"
+            )
         wanted = min(wanted, scaler.maximum)
         if wanted <= max(scaler.minimum or 0, now):
             return Refusal(

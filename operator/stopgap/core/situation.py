@@ -48,6 +48,8 @@ class Situation:
         seen, action = self.case.seen, self.action
         if action is None or seen.live is None or not isinstance(self.aim, Aim) or (self.aim.scaler and not seen.live.scaler_known):
             return None
+        if self.rolls_pods and seen.newest is None:
+            return None  # a rollout began while it was read; the guard that knows says so
         return action.plan(seen, self.aim)
 
     @property
