@@ -141,6 +141,8 @@ class Lent:
     remediation_uid: str
     remediation: Remediation | None = None
     """Its record; None where that is lost and the mark on the object is all that is left."""
+    abandoned: bool = False
+    """A person takes care of the value; only the mark is taken away."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,7 +72,7 @@ class Executor:
                 settled = self._settle(remediation, where, now, tries)
                 if settled or now is None:
                     return settled or _gone(remediation, tries)
-                if unsure and now.generation and now.generation != before.generation:
+                if unsure and now.generation and before.generation and now.generation != before.generation:
                     # A write of ours may have been made and undone again by a person: nobody can tell, so it is not repeated.
                     message = "whether it was written before the workload was changed again cannot be told; look, and decide by hand"
                     return Outcome(RemediationState.OUTCOME_UNKNOWN, Reason.OutcomeUnknown, message, tries)
@@ -179,26 +179,36 @@ class Executor:
     async def put_back(self, target: Target, uid: str, lent: Lent) -> Put | None:
         """Put back what was changed for a while, where it is still ours. None: not now; it is tried again."""
         where = place(target, uid, lent.field, lent.scaler)
+        before: Look | None = None
+        rejected: KubeError | None = None
         for _ in range(MOST_TRIES):
             look = await self._look(where)
-            if settled := _put_already(where, look, lent):
+            settled = _put_already(where, look, lent)
+            if look is None or (settled and not _marked(where, look, lent)):
                 return settled
-            if look is None:
-                return None
+            if rejected is not None and before is not None and _unchanged(before, look):
+                return settled or _not_put(lent, rejected)
+            before, rejected = look, None
+            # Where the value is not ours any more, the mark alone goes: it would speak of something that is over.
+            change = None if settled else SetNumber(lent.field, lent.ours, lent.before)
             try:
-                patch = operations(where, look, SetNumber(lent.field, lent.ours, lent.before), {RESTORE: None})
-                self._fold(where, await self._kube.patch(where.path, patch, how=PatchKind.JSON))
+                self._fold(where, await self._kube.patch(where.path, operations(where, look, change, {RESTORE: None}), how=PatchKind.JSON))
             except (Forbidden, Rejected) as error:
-                return Put(RevertState.FAILED, Reason.RestoreFailed, f"the API server refused to put {lent.before} back: {error}")
-            except KubeError:
+                return settled or _not_put(lent, error)
+            except KubeError as error:
+                rejected = error if isinstance(error, Invalid) else None
                 await asyncio.sleep(_PAUSE_BETWEEN_LOOKS)
             else:
-                return Put(RevertState.DONE, Reason.Restored, _put(lent))
+                if lent.remediation is None:
+                    await self._give_back(where)  # no record is left that would remember it
+                return settled or Put(RevertState.DONE, Reason.Restored, _put(lent))
         return None
 
     async def give_back(self, remediation: Remediation) -> bool:
         """Give up the ownership of the fields we wrote: one metadata-only patch. Says whether they are given back."""
-        where = place_of(remediation)
+        return await self._give_back(place_of(remediation))
+
+    async def _give_back(self, where: Place) -> bool:
         try:
             for _ in range(MOST_TRIES):
                 if await self._give_back_once(where):
@@ -232,14 +242,28 @@ def _put_already(where: Place, look: Look | None, lent: Lent) -> Put | None:
     """Say why nothing is to be written to put it back; None: it is still as we left it."""
     if look is None or look.uid != where.uid or look.leaving:
         return Put(RevertState.NOT_NEEDED, Reason.TargetGone, "the object is gone, so that nothing is left to put back")
-    said = read_mark(look.mark(RESTORE) or "")
-    ours = said is not None and said.remediation_uid == lent.remediation_uid
-    if ours and look.value == lent.ours:
+    if lent.abandoned:
+        return Put(RevertState.NOT_NEEDED, Reason.NotOurs, "a person takes care of it")
+    marked = _marked(where, look, lent)
+    # `kubectl rollout undo` replaces all annotations, ours too. After a restore of ours only the mark is gone.
+    replaced = not marked and lent.remediation is not None and look.mark(LAST_ACTION) != lent.remediation_uid
+    if look.value == lent.ours and (marked or replaced):
         return None
-    if not ours and look.value == lent.before:
+    if not marked and look.value == lent.before:
         return Put(RevertState.DONE, Reason.Restored, _put(lent))
     now = "nothing" if look.value is None else look.value
     return Put(RevertState.NOT_NEEDED, Reason.NotOurs, f"somebody set it to {now} since, so it is left as it is")
+
+
+def _marked(where: Place, look: Look, lent: Lent) -> bool:
+    """Whether the object still says that this very thing was lent to it."""
+    said = read_mark(look.mark(RESTORE) or "")
+    return look.uid == where.uid and not look.leaving and said is not None and said.remediation_uid == lent.remediation_uid
+
+
+def _not_put(lent: Lent, error: KubeError) -> Put:
+    was = "the field without a value" if lent.before is None else lent.before
+    return Put(RevertState.FAILED, Reason.RestoreFailed, f"the API server refused to put {was} back: {error}")
 
 
 def _digest(where: Place, value: Any) -> str:

@@ -117,11 +117,12 @@ def look_at(raw: bytes, field: Field) -> Look:
 def first_look(remediation: Remediation) -> Look:
     """Return what was decided on, in place of a look: the generation alone tells whether anything has changed since."""
     spec = remediation.spec
-    return Look(place_of(remediation).uid, spec.generation, {}, spec.plan.from_digest, None, False, False)
+    generation = None if spec.plan.scaler else spec.generation  # the one of the workload says nothing about its autoscaler
+    return Look(place_of(remediation).uid, generation, {}, spec.plan.from_digest, None, False, False)
 
 
-def operations(where: Place, look: Look, change: Change, marks: dict[str, str | None]) -> list[dict[str, Any]]:
-    """Return the JSON patch: tests that the object is as it was seen, then the field and its marks (None: removed).
+def operations(where: Place, look: Look, change: Change | None, marks: dict[str, str | None]) -> list[dict[str, Any]]:
+    """Return the JSON patch: tests that the object is as it was seen, then the field, if any, and its marks (None: removed).
 
     A generation tells of any change of the spec or of annotations. Where there is none, the old value and the old marks are tested.
     """
@@ -130,7 +131,7 @@ def operations(where: Place, look: Look, change: Change, marks: dict[str, str | 
         tests.append({"op": "test", "path": "/metadata/generation", "value": look.generation})
     else:
         tests += [{"op": "test", "path": _annotation(name), "value": look.mark(name)} for name in marks if look.annotations is not None]
-    return [*tests, *_field(where, look, change), *annotating(look.annotations, marks)]
+    return [*tests, *(_field(where, look, change) if change else ()), *annotating(look.annotations, marks)]
 
 
 def _field(where: Place, look: Look, change: Change) -> list[dict[str, Any]]:
