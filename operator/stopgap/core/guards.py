@@ -10,6 +10,7 @@ from stopgap.api.clusterpolicy import Policy, called
 from stopgap.api.ladder import Mode, Step
 from stopgap.core import attribution, freeze, lifecycle, limits, suspending
 from stopgap.core.case import Case
+from stopgap.core.marks import RESTORE, orphan
 from stopgap.core.situation import Situation
 from stopgap.model.conditions import holds
 from stopgap.model.observation import Refusal
@@ -56,10 +57,16 @@ def target_busy(situation: Situation) -> Refusal | None:
     active = situation.case.active
     if active is not None and active.spec.verify_until >= situation.case.now:
         return Refusal(Reason.TargetBusy, f"remediation {active.metadata.name} has not ended", active.spec.verify_until)
-    lent = next((one for one in situation.case.remediations if one.owes_restore), None)
-    if lent is None or situation.step.scale is None:
-        return None
-    return Refusal(Reason.TargetBusy, f"{lent.metadata.name} ({lent.spec.plan.summary}) has not been put back yet")
+    return _still_lent(situation.case) if situation.step.scale is not None else None
+
+
+def _still_lent(case: Case) -> Refusal | None:
+    lent = next((one for one in case.remediations if one.owes_restore), None)
+    if lent is not None:
+        return Refusal(Reason.TargetBusy, f"{lent.metadata.name} ({lent.spec.plan.summary}) has not been put back yet")
+    if (lost := orphan(case)) is not None:
+        return Refusal(Reason.TargetBusy, f"{lost.field} was set to {lost.ours} for a while ({RESTORE}) and has not been put back yet")
+    return None
 
 
 def contested(situation: Situation) -> Refusal | None:

@@ -4,11 +4,12 @@ import json
 from typing import Final
 
 from stopgap.api.remediation import PlannedScaler
-from stopgap.core.case import Lent
+from stopgap.core.case import Case, Lent
 from stopgap.model.change import Field
 from stopgap.model.workload import Workload
 
 RESTORE: Final = "stopgap.dev/restore"
+_MOST: Final = 2**31 - 1
 
 
 def mark(lent: Lent) -> str:
@@ -24,12 +25,23 @@ def read_mark(text: str, scaler: PlannedScaler | None = None) -> Lent | None:
         uid = str(said["remediationUID"])
     except (ValueError, KeyError, TypeError):
         return None
-    if field is Field.TEMPLATE or not isinstance(ours, int) or not isinstance(before, int | None):
+    if field is Field.TEMPLATE or not _counts(ours) or not (before is None or _counts(before)):
         return None
     return Lent(field, scaler, before, ours, uid)
+
+
+def _counts(value: object) -> bool:
+    """Whether it is a number of replicas: true and false are not, and neither is what no field can hold."""
+    return type(value) is int and 0 <= value <= _MOST
 
 
 def lent_by_mark(work: Workload | None) -> Lent | None:
     """Return what a workload says was lent to it."""
     text = work.annotations.get(RESTORE) if work else None
     return read_mark(text) if text else None
+
+
+def orphan(case: Case) -> Lent | None:
+    """Return what the workload says was lent to it, where no record of that is left."""
+    lent = lent_by_mark(case.seen.workload)
+    return lent if lent and all(one.metadata.uid != lent.remediation_uid for one in case.remediations) else None

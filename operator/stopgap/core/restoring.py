@@ -7,9 +7,10 @@ from datetime import datetime, timedelta
 from stopgap.api.ladder import RevertOn
 from stopgap.api.remediation import Remediation, RemediationStatus, RevertState, RevertStatus
 from stopgap.core import lifecycle, limits
-from stopgap.core.case import Case, Decision, Lent, soonest
+from stopgap.core.case import Case, Decision, Lent, Notice, soonest
 from stopgap.core.lifecycle import Story
-from stopgap.core.marks import lent_by_mark
+from stopgap.core.marks import orphan
+from stopgap.core.triage import IDLE_LOOK
 from stopgap.model import duration
 from stopgap.model.observation import Finding
 from stopgap.model.reasons import Reason
@@ -40,26 +41,24 @@ def owed(one: Remediation, executed_at: datetime | None) -> RevertStatus | None:
 
 def restore(case: Case, decision: Decision, found: tuple[Finding, ...]) -> Decision:
     """Add the next restore that is due, one at a time. While a signal fires it is held, unless a person asks for it."""
-    wait = soonest([decision.look_again, _until_due(case)])
-    decision = replace(decision, look_again=wait)
+    if next(_pending(case), None) is not None:
+        decision = replace(decision, look_again=soonest([decision.look_again, _until_due(case), IDLE_LOOK]))
     one = next((one for one in _pending(case) if _due(case, one, decision)), None)
     if one is None:
         return _leftover(case, decision, found)
-    if _asked(one) == "abandon":
-        status = settled(one, Put(RevertState.NOT_NEEDED, Reason.NotOurs, "a person takes care of it"), case.now)
-        return replace(decision, remediation=(one, status), look_again=AGAIN)
     loud = _loud(found)
     if loud is not None and not _asked(one):
         return _held(case, decision, one, loud)
     if limits.killed(case):
         return decision
-    plan = one.spec.plan
-    return replace(decision, restore=Lent(plan.field, plan.scaler, plan.before, plan.ours, one.metadata.uid or "", one), look_again=AGAIN)
+    plan, uid = one.spec.plan, one.metadata.uid or ""
+    lent = Lent(plan.field, plan.scaler, plan.before, plan.ours, uid, one, abandoned=_asked(one) == "abandon")
+    return replace(decision, restore=lent, look_again=AGAIN)
 
 
 def waits_for(case: Case) -> bool:
     """Whether the open incident may not be closed yet, because something of it is to be put back first."""
-    return any(one.owes_restore and not _manual(one) for one in case.of_incident())
+    return orphan(case) is not None or any(one.owes_restore and not _manual(one) for one in case.of_incident())
 
 
 def _pending(case: Case) -> Iterator[Remediation]:
@@ -79,7 +78,19 @@ def _due(case: Case, one: Remediation, decision: Decision) -> bool:
     if _manual(one):
         return False
     of_this = case.incident is not None and one.spec.incident_ref.uid == case.incident.metadata.uid
-    return not of_this or (decision.status is not None and lifecycle.is_over(case, decision.status))
+    return not of_this or _is_over(case, decision) or (case.policy is None and _well_for_long(case, one))
+
+
+def _is_over(case: Case, decision: Decision) -> bool:
+    return decision.status is not None and lifecycle.is_over(case, decision.status)
+
+
+def _well_for_long(case: Case, one: Remediation) -> bool:
+    """Without a policy no signal is judged, and the incident never ends by itself: then being available has to do."""
+    work, ended = case.seen.workload, one.status.ended_at if one.status else None
+    if work is None or ended is None or work.available_replicas < work.least_available:
+        return False
+    return case.now - ended >= lifecycle.resolves_after(case)
 
 
 def _manual(one: Remediation) -> bool:
@@ -87,7 +98,8 @@ def _manual(one: Remediation) -> bool:
 
 
 def _asked(one: Remediation) -> str:
-    return one.metadata.annotations.get(ASKED, "")
+    said = one.metadata.annotations.get(ASKED, "")
+    return said if said in {"now", "abandon"} else ""
 
 
 def _loud(found: tuple[Finding, ...]) -> Finding | None:
@@ -115,18 +127,12 @@ def _held(case: Case, decision: Decision, one: Remediation, loud: Finding) -> De
 
 def _leftover(case: Case, decision: Decision, found: tuple[Finding, ...]) -> Decision:
     """The workload itself says that something was lent to it, and no record is left of it: then it is put back once all is quiet."""
-    lent = lent_by_mark(case.seen.workload)
-    known = {one.metadata.uid for one in case.remediations}
-    if (
-        lent is None
-        or lent.remediation_uid in known
-        or case.incident is not None
-        or _loud(found)
-        or decision.opening
-        or limits.killed(case)
-    ):
+    lent = orphan(case)
+    if lent is None or _loud(found) or decision.opening or limits.killed(case):
         return decision
-    return replace(decision, restore=lent)
+    if case.incident is not None and not _is_over(case, decision):
+        return decision
+    return replace(decision, restore=lent, look_again=soonest([decision.look_again, IDLE_LOOK if case.incident is None else AGAIN]))
 
 
 def settled(one: Remediation, put: Put, now: datetime) -> RemediationStatus:
@@ -134,9 +140,10 @@ def settled(one: Remediation, put: Put, now: datetime) -> RemediationStatus:
     status = one.status or RemediationStatus()
     before = status.revert or RevertStatus(state=put.state)
     ended = None if put.state.open else now
-    return status.model_copy(
-        update={"revert": before.model_copy(update={"state": put.state, "message": put.message[:1024], "ended_at": ended})}
-    )
+    revert = before.model_copy(update={"state": put.state, "message": put.message[:1024], "ended_at": ended})
+    # The restore is a write as well: what it owns since is given back once more.
+    returned = status.fields_returned and put.state is not RevertState.DONE
+    return status.model_copy(update={"revert": revert, "fields_returned": returned})
 
 
 def told(case: Case, decision: Decision, lent: Lent, put: Put) -> Decision:
@@ -144,9 +151,11 @@ def told(case: Case, decision: Decision, lent: Lent, put: Put) -> Decision:
     one = lent.remediation
     if one is None:
         return decision
+    if put.state is RevertState.FAILED and one.status and one.status.revert and one.status.revert.state is RevertState.FAILED:
+        return replace(decision, look_again=IDLE_LOOK)  # it was told, and is tried for as long as a person asks for it
     decision = replace(decision, remediation=(one, settled(one, put, case.now)))
+    message, failed = f"{one.spec.plan.summary}: {put.message}", put.state is RevertState.FAILED
     if decision.status is None or case.incident is None or one.spec.incident_ref.uid != case.incident.metadata.uid:
-        return decision
-    story = Story(decision.status, case.now, decision.notices)
-    story = story.announce(put.reason, f"{one.spec.plan.summary}: {put.message}", warning=put.state is RevertState.FAILED).done()
+        return replace(decision, notices=(*decision.notices, Notice(put.reason, message, failed)))
+    story = Story(decision.status, case.now, decision.notices).announce(put.reason, message, warning=failed).done()
     return replace(decision, status=story.status, notices=story.notices)

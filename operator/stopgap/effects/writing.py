@@ -18,7 +18,8 @@ from stopgap.effects.trust import TrustKeeper
 from stopgap.model.reasons import Reason
 from stopgap.model.refs import Target
 
-_WORTH_TELLING_ON_THE_WORKLOAD: Final = frozenset({Reason.Detected, Reason.Executed, Reason.Mitigated, Reason.Escalated})
+_OF_THE_RESTORE: Final = frozenset({Reason.Restored, Reason.RestoreHeld, Reason.RestoreFailed, Reason.NotOurs})
+_WORTH_TELLING_ON_THE_WORKLOAD: Final = frozenset({Reason.Detected, Reason.Executed, Reason.Mitigated, Reason.Escalated}) | _OF_THE_RESTORE
 
 
 class Writing:
@@ -50,6 +51,9 @@ class Writing:
             writes.append(self._write_health(case, decision.health))
         if case.incident and (decision.status or decision.notices):
             writes.append(self._write_incident(case, case.incident, decision))
+        elif not case.incident:
+            # A restore may come when its incident is long closed: then the workload alone is told.
+            writes += [self._tell(case, one) for one in decision.notices if one.reason in _OF_THE_RESTORE]
         writes += [self._write_duplicate(*one) for one in decision.duplicates]
         written = decision.remediation[0].metadata.uid if decision.remediation else None
         writes += [self._return_fields(one) for one in case.remediations if one.owes_fields and one.metadata.uid != written]

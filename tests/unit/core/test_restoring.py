@@ -1,0 +1,244 @@
+"""What is temporary is put back: when, when not yet, by whose order, and what is told about it."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from tests.conftest import GOOD, NOW, ago, make_case, make_incident, make_policy, make_remediation, make_revision, make_seen, make_workload
+
+from stopgap.api import Remediation
+from stopgap.api.remediation import RevertState
+from stopgap.core import restoring
+from stopgap.core.case import Case
+from stopgap.core.decide import decide
+from stopgap.core.restoring import Put
+from stopgap.model.observation import Observation
+from stopgap.model.reasons import Reason
+from stopgap.model.workload import Flag, Level
+
+POLICY = make_policy(
+    triggers=[{"name": "down", "unavailable": {"below": "90%", "for": "10s"}}],
+    steps=[{"name": "more", "when": {"triggers": ["down"]}, "scale": {"by": "2", "max": 9}}],
+    resolution={"after": "5m"},
+)
+STATUS: dict[str, Any] = {
+    "detectedAt": ago(minutes=20),
+    "targetUid": "d-uid",
+    "quietSince": ago(minutes=10),
+    "mitigatedAt": ago(minutes=10),
+    "findings": [{"trigger": "down", "type": "Unavailable", "state": "Quiet"}],
+    "conditions": [
+        {"type": "Mitigated", "status": "True", "reason": "Mitigated", "message": "", "lastTransitionTime": "2026-11-23T09:50:00Z"}
+    ],
+}
+
+
+def lent(*, on: str = "Resolved", after: str = "", asked: str = "", revert: str = "Pending", due: datetime | None = None) -> Remediation:
+    """Three replicas were raised to five, twelve minutes ago, and that helped."""
+    plan: dict[str, Any] = {"summary": "scale 3 → 5 replicas", "field": "Replicas", "before": 3, "ours": 5}
+    plan["revert"] = {"after": after} if after else {"on": on}
+    status = {
+        "state": "Succeeded",
+        "executedAt": ago(minutes=12),
+        "endedAt": ago(minutes=11),
+        "fieldsReturned": True,
+        "revert": {"state": revert, **({"dueAt": due} if due else {})},
+    }
+    made = make_remediation(step="more", action="Scale", plan=plan, status=status)
+    annotations = {"stopgap.dev/revert": asked} if asked else {}
+    return made.model_copy(update={"metadata": made.metadata.model_copy(update={"annotations": annotations})})
+
+
+def quiet(*, replicas: int = 5, available: int = 5, annotations: dict[str, str] | None = None, **changes: Any) -> Observation:
+    """Everything of the workload is well."""
+    work = make_workload(
+        template=GOOD,
+        replicas=replicas,
+        current_replicas=replicas,
+        updated_replicas=replicas,
+        ready_replicas=available,
+        available_replicas=available,
+        annotations={"deployment.kubernetes.io/revision": "1", **(annotations or {})},
+        progressing=Flag(True, "NewReplicaSetAvailable", "", ago(hours=1), ago(hours=1)),
+    )
+    only = make_revision(1, wanted=replicas, replicas=replicas, ready=available, available=available)
+    fields: dict[str, Any] = {"workload": work, "revisions": (only,), "pods": (), "exits": (), "current_since": ago(hours=1)}
+    return make_seen(**{**fields, **changes})
+
+
+def loud() -> Observation:
+    """Two of five pods have been missing for longer than is allowed."""
+    return quiet(available=3, levels=(Level(ago(minutes=1), 3, 5),), level_known_since=ago(hours=1))
+
+
+def over(one: Remediation | None, **changes: Any) -> Case:
+    """An incident that was quiet for long enough, with something lent."""
+    fields: dict[str, Any] = {
+        "seen": quiet(),
+        "policy": POLICY,
+        "incident": make_incident(status=STATUS),
+        "remediations": (one,) if one else (),
+    }
+    return make_case(**{**fields, **changes})
+
+
+def test_it_is_put_back_before_the_incident_is_over() -> None:
+    decision = decide(over(lent()))
+    assert decision.restore is not None
+    assert (decision.restore.ours, decision.restore.before) == (5, 3)
+    assert not decision.closed
+
+
+def test_once_it_is_put_back_the_incident_is_over() -> None:
+    decision = decide(over(lent(revert="Done"), seen=quiet(replicas=3, available=3)))
+    assert decision.restore is None
+    assert decision.closed
+
+
+def test_the_restore_owns_fields_as_well_and_they_are_given_back_too() -> None:
+    status = restoring.settled(lent(), Put(RevertState.DONE, Reason.Restored, "put back 5 → 3"), NOW)
+    assert not status.fields_returned
+    assert status.revert is not None
+    assert status.revert.ended_at == NOW
+
+
+def test_what_was_not_written_owns_no_further_fields() -> None:
+    status = restoring.settled(lent(), Put(RevertState.NOT_NEEDED, Reason.NotOurs, "somebody set it to 7"), NOW)
+    assert status.fields_returned
+
+
+@pytest.mark.parametrize(
+    ("one", "changes"),
+    [
+        pytest.param(lent(), {"incident": make_incident(status={**STATUS, "quietSince": ago(minutes=1)})}, id="it is not over yet"),
+        pytest.param(lent(on="Manual"), {}, id="a person decides"),
+        pytest.param(lent(after="30m", due=NOW + timedelta(minutes=18)), {}, id="it is not due yet"),
+        pytest.param(lent(revert="Failed"), {}, id="it has failed, and waits for a person"),
+        pytest.param(lent(revert="Done"), {}, id="it is done"),
+        pytest.param(lent(on="Manual", asked="later"), {}, id="a person has written something else"),
+        pytest.param(lent(), {"config_paused": "stop"}, id="the kill switch is on"),
+        pytest.param(lent(), {"seen": loud()}, id="a signal fires"),
+    ],
+)
+def test_it_stays_while(one: Remediation, changes: dict[str, Any]) -> None:
+    assert decide(over(one, **changes)).restore is None
+
+
+@pytest.mark.parametrize(
+    ("one", "changes"),
+    [
+        pytest.param(lent(revert="Held"), {}, id="it was held, and the signal is quiet again"),
+        pytest.param(lent(on="Manual", asked="now"), {}, id="a person says so"),
+        pytest.param(lent(asked="now"), {"seen": loud()}, id="a person says so although a signal fires"),
+        pytest.param(lent(revert="Failed", asked="now"), {}, id="it had failed, and a person says so"),
+        pytest.param(
+            lent(after="10m", due=ago(minutes=2)), {"incident": make_incident(status={**STATUS, "quietSince": NOW})}, id="its time has come"
+        ),
+        pytest.param(lent(), {"incident": None}, id="the incident was deleted"),
+        pytest.param(lent(), {"incident": make_incident(name="api-2")}, id="it is of an earlier incident"),
+        pytest.param(lent(), {"policy": None, "incident": None}, id="the incident and the policy were deleted"),
+        pytest.param(lent(), {"policy": None}, id="the policy was deleted, and it has been well for long enough"),
+    ],
+)
+def test_it_is_put_back_when(one: Remediation, changes: dict[str, Any]) -> None:
+    later = {
+        "remediations": (one.model_copy(update={"status": one.status and one.status.model_copy(update={"ended_at": ago(minutes=16)})}),)
+    }
+    assert decide(over(one, **{**later, **changes})).restore is not None
+
+
+def test_without_a_policy_it_stays_while_too_few_are_available() -> None:
+    assert decide(over(lent(), policy=None, seen=loud())).restore is None
+
+
+def test_something_that_is_to_be_put_back_is_never_forgotten() -> None:
+    for changes in ({"config_paused": "stop"}, {}):
+        wait = decide(over(lent(), incident=None, **changes)).look_again
+        assert wait is not None
+        assert wait <= timedelta(seconds=30)
+
+
+def test_a_signal_that_comes_back_holds_it_and_that_is_said_once() -> None:
+    late = lent(after="10m", due=ago(minutes=2))
+    held = decide(over(late, seen=loud()))
+    assert held.remediation is not None
+    assert held.remediation[1].revert is not None
+    assert held.remediation[1].revert.state is RevertState.HELD
+    assert Reason.RestoreHeld in {one.reason for one in held.notices}
+    again = decide(over(lent(revert="Held", after="10m", due=ago(minutes=2)), seen=loud()))
+    assert Reason.RestoreHeld not in {one.reason for one in again.notices}
+
+
+@pytest.mark.parametrize("incident", [make_incident(status=STATUS), None], ids=["to its incident", "to nobody but the workload"])
+@pytest.mark.parametrize(
+    "put",
+    [
+        Put(RevertState.DONE, Reason.Restored, "put back 5 → 3"),
+        Put(RevertState.NOT_NEEDED, Reason.NotOurs, "somebody set it to 7"),
+        Put(RevertState.FAILED, Reason.RestoreFailed, "the API server refused"),
+    ],
+    ids=["restored", "not ours", "failed"],
+)
+def test_how_it_went_is_told(put: Put, incident: Any) -> None:
+    case = over(lent(), incident=incident)
+    decision = decide(case)
+    assert decision.restore is not None
+    told = restoring.told(case, decision, decision.restore, put)
+    assert [one.reason for one in told.notices] == [put.reason]
+    assert told.remediation is not None
+    assert told.remediation[1].revert is not None
+    assert told.remediation[1].revert.state is put.state
+    if incident is not None:
+        assert told.status is not None
+        assert told.status.timeline[-1].type == put.reason
+
+
+def test_a_restore_that_fails_again_is_not_told_again_and_is_not_tried_every_second() -> None:
+    case = over(lent(revert="Failed", asked="now"))
+    decision = decide(case)
+    assert decision.restore is not None
+    told = restoring.told(case, decision, decision.restore, Put(RevertState.FAILED, Reason.RestoreFailed, "the API server refused"))
+    assert told.notices == decision.notices
+    assert told.look_again == timedelta(seconds=30)
+
+
+def test_a_person_who_takes_care_of_it_closes_it_and_the_mark_goes_too() -> None:
+    decision = decide(over(lent(revert="Failed", asked="abandon")))
+    assert decision.restore is not None
+    assert decision.restore.abandoned
+
+
+MARK = {"stopgap.dev/restore": '{"field": "Replicas", "before": 3, "ours": 5, "remediationUID": "lost"}'}
+
+
+def test_a_mark_without_a_record_is_put_back_before_the_incident_is_over() -> None:
+    decision = decide(over(None, seen=quiet(annotations=MARK)))
+    assert decision.restore is not None
+    assert (decision.restore.remediation_uid, decision.restore.before) == ("lost", 3)
+    assert not decision.closed
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"incident": make_incident(status={**STATUS, "quietSince": NOW})}, id="the incident is not over yet"),
+        pytest.param({"incident": None, "config_paused": "stop"}, id="the kill switch is on"),
+        pytest.param({"seen": quiet(annotations={"stopgap.dev/restore": "{}"}), "incident": None}, id="the mark says nothing"),
+    ],
+)
+def test_a_mark_without_a_record_stays_while(changes: dict[str, Any]) -> None:
+    assert decide(over(None, **{"seen": quiet(annotations=MARK), **changes})).restore is None
+
+
+def test_a_mark_of_a_record_that_was_put_back_is_an_old_one_and_holds_nothing_up() -> None:
+    old = {"stopgap.dev/restore": MARK["stopgap.dev/restore"].replace("lost", "api-d-uid-g4-1-uid")}
+    decision = decide(over(lent(revert="Done"), seen=quiet(replicas=3, available=3, annotations=old)))
+    assert decision.restore is None
+    assert decision.closed
+
+
+def test_nothing_more_is_lent_while_a_mark_says_that_something_is() -> None:
+    firing = replace(loud(), workload=loud().workload and quiet(available=3, annotations=MARK).workload)
+    decision = decide(over(None, seen=firing, incident=make_incident()))
+    assert Reason.TargetBusy in {one.reason for one in decision.refusals}
