@@ -37,6 +37,12 @@ LASTING = frozenset(
 )
 """Refusals that time alone does not end: a step that meets one is passed over. What stops every step is not among them."""
 
+
+def lasting(refusal: Refusal) -> bool:
+    """Whether waiting does not end it. What is lent is not put back while a signal fires, so that it stands in the way for as long."""
+    return refusal.reason in LASTING or (refusal.reason is Reason.TargetBusy and refusal.until is None)
+
+
 _NO_POLICY: Final = (
     "no policy matches this workload, or the one that does is not Ready; "
     "nothing watches over it until one does, so close this incident by hand (spec.resolution) when it is over"
@@ -70,7 +76,7 @@ def choose(case: Case, found: tuple[Finding, ...]) -> Choice:
         return Choice(None, "", (no_step(case),))
     passed: list[tuple[Step, Refusal]] = []
     for number, rung in enumerate(rungs):
-        final = next((one for one in rung.refused if one.reason in LASTING), None)
+        final = next((one for one in rung.refused if lasting(one)), None)
         if final is None or rung.step is None or number == len(rungs) - 1:
             return replace(rung, passed=tuple(passed), reads=_together(rungs[number:]))
         passed.append((rung.step, final))

@@ -114,7 +114,7 @@ def _decided(story: Story, choice: choosing.Choice, *, allowed: bool) -> Story:
 def _exhausted(case: Case, choice: choosing.Choice) -> str:
     """Say what was tried and why nothing is left to try, or nothing while something is, or nothing was tried."""
     acts = [one for one in case.of_incident() if one.status and one.status.executed_at and one.state.ended]
-    ruled_out = next((one for one in choice.refused if one.reason in choosing.LASTING), None)
+    ruled_out = next((one for one in choice.refused if choosing.lasting(one)), None)
     if not acts or choice.reads or (choice.step is not None and ruled_out is None):
         return ""
     told = [f"{one.spec.step} ({one.spec.plan.summary}): {one.state}, {one.status.message if one.status else ''}" for one in acts]

@@ -115,7 +115,7 @@ def _lacking(case: Case, remediation: Remediation, findings: tuple[Finding, ...]
     work, seen = case.seen.workload, case.seen
     if work is None or seen.newest is None:
         return "the Deployment controller has not taken up the change yet"
-    if work.replicas == 0:
+    if work.replicas == 0 and remediation.spec.plan.ours != 0:
         return "it was scaled to zero, so that nothing can be proved"
     if short := _short(work, remediation.spec.plan.ours):
         return f"{short}{_no_room(seen)}"

@@ -1,0 +1,159 @@
+"""The ladder: which step is meant, which are passed over and why, and when nothing is left to try."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from tests.conftest import NOW, ago, executed, make_case, make_incident, make_live, make_policy, make_remediation, make_seen
+
+from stopgap.api import Remediation
+from stopgap.api.ladder import Mode
+from stopgap.core import guards
+from stopgap.core.case import Case
+from stopgap.core.choosing import Choice, choose, intent
+from stopgap.core.decide import decide, judge
+from stopgap.model.observation import Scaler
+from stopgap.model.reasons import Reason
+
+UNDO: dict[str, Any] = {"name": "undo", "when": {"triggers": ["crash"]}, "rollback": {}, "onFailure": "Next"}
+MORE: dict[str, Any] = {"name": "more", "when": {"triggers": ["crash"]}, "scale": {"by": "2", "max": 9}, "onFailure": "Next"}
+KICK: dict[str, Any] = {"name": "kick", "when": {"triggers": ["crash"]}, "restart": {}}
+SCALED = {"summary": "scale 1 → 3 replicas", "field": "Replicas", "before": 1, "ours": 3}
+TRIAGED = {"detectedAt": NOW, "findings": [{"trigger": "crash", "type": "CrashLoop", "state": "Firing"}]}
+
+
+def ladder(*steps: dict[str, Any], live: dict[str, Any] | None = None, **changes: Any) -> Case:
+    """The bad release under a policy of these steps, with everything read live."""
+    seen = changes.pop("seen", None) or make_seen(live=make_live(scaler_known=True, **(live or {})))
+    return make_case(policy=make_policy(steps=list(steps)), seen=seen, incident=make_incident(status=TRIAGED), **changes)
+
+
+def chosen(case: Case) -> Choice:
+    return choose(case, judge(case))
+
+
+def ended(step: str, state: str, *, reason: str = "Failed", message: str = "it did not help", **spec: Any) -> Remediation:
+    """A step of this incident that was carried out."""
+    condition = {"type": "Succeeded", "status": "False", "reason": reason, "message": message, "lastTransitionTime": NOW}
+    status = {**executed(ago(minutes=5)), "state": state, "message": message, "conditions": [condition], "fieldsReturned": True}
+    status |= spec.pop("status", {})
+    return make_remediation(step=step, name=f"api-{step}", status=status, **spec)
+
+
+def test_the_first_step_that_is_meant_is_chosen() -> None:
+    choice = chosen(ladder({**UNDO, "when": {"triggers": ["crash"], "severities": ["P1"]}}, MORE, KICK))
+    assert choice.step is not None
+    assert choice.step.name == "more"
+    assert choice.passed == ()
+    assert choice.refused == ()
+
+
+def test_a_step_that_is_refused_for_good_is_passed_over_and_the_reason_is_kept() -> None:
+    case = ladder(UNDO, MORE, health=replace_nothing_good())
+    choice = chosen(case)
+    assert choice.step is not None
+    assert choice.step.name == "more"
+    assert [(step.name, why.reason) for step, why in choice.passed] == [("undo", Reason.NoHealthyRevision)]
+    decision = decide(case)
+    assert decision.status is not None
+    assert decision.status.decision is not None
+    assert [(one.step, one.reason) for one in decision.status.decision.passed] == [("undo", Reason.NoHealthyRevision)]
+
+
+def replace_nothing_good() -> Any:
+    """A memory that knows no healthy revision."""
+    return make_case().health.model_copy(update={"known_good": ()})
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"config_paused": "upgrade"}, id="a pause"),
+        pytest.param({"leading": False}, id="not the leader"),
+    ],
+)
+def test_a_step_that_is_refused_for_now_is_waited_for(changes: dict[str, Any]) -> None:
+    choice = chosen(ladder(UNDO, MORE, **changes))
+    assert choice.step is not None
+    assert choice.step.name == "undo"
+    assert choice.passed == ()
+
+
+def test_what_the_next_steps_need_is_read_together_with_what_the_first_one_needs() -> None:
+    choice = chosen(ladder(UNDO, MORE, seen=make_seen()))
+    assert choice.reads.scaler
+    assert "rs-1" in choice.reads.replica_sets
+
+
+def test_a_step_that_failed_is_followed_by_the_next_one() -> None:
+    choice = chosen(ladder(MORE, KICK, remediations=(ended("more", "Failed"),)))
+    assert choice.step is not None
+    assert choice.step.name == "kick"
+
+
+@pytest.mark.parametrize(("on_failure", "people"), [("Next", False), ("Escalate", True)])
+def test_on_failure_says_whether_people_are_called(on_failure: str, people: bool) -> None:  # noqa: FBT001 - a column of the table
+    out = ended("more", "Verifying", action="Scale", plan=SCALED, verifyUntil=ago(hours=2))
+    decision = decide(ladder({**MORE, "onFailure": on_failure}, KICK, remediations=(out,)))
+    assert decision.remediation is not None
+    assert decision.remediation[1].state == "Failed"
+    assert decision.status is not None
+    assert people == any(one.type == "Escalated" and one.status == "True" for one in decision.status.conditions)
+
+
+def test_when_nothing_is_left_people_are_called_once_with_what_was_tried_and_what_was_not_and_why() -> None:
+    tried = ended("more", "Failed", message="2 of 5 are available", action="Scale", plan=SCALED)
+    case = ladder(UNDO, MORE, health=replace_nothing_good(), remediations=(tried,))
+    decision = decide(case)
+    assert decision.status is not None
+    escalated = next(one for one in decision.status.conditions if one.type == "Escalated")
+    assert escalated.reason == "LadderExhausted"
+    assert "more (scale 1 → 3 replicas): Failed, 2 of 5 are available" in escalated.message
+    assert "undo: not tried" in escalated.message
+    assert [one.reason for one in decision.notices].count(Reason.Escalated) == 1
+    incident = make_incident(status=decision.status.model_dump(by_alias=True, exclude_none=True, mode="json"))
+    again = decide(replace(case, incident=incident))
+    assert Reason.Escalated not in {one.reason for one in again.notices}
+
+
+def lent_by(step: str) -> Remediation:
+    plan = {"summary": "scale 3 → 5 replicas", "field": "Replicas", "before": 3, "ours": 5, "revert": {"on": "Resolved"}}
+    return ended(step, "Failed", action="Scale", plan=plan, status={"revert": {"state": "Pending"}})
+
+
+def test_a_second_scale_while_something_is_lent_is_passed_over() -> None:
+    choice = chosen(ladder(MORE, {**MORE, "name": "even-more"}, KICK, remediations=(lent_by("more"),)))
+    assert choice.step is not None
+    assert choice.step.name == "kick"
+    assert [(step.name, why.reason) for step, why in choice.passed] == [("even-more", Reason.TargetBusy)]
+
+
+def test_a_ladder_that_ends_in_a_second_scale_while_something_is_lent_ends() -> None:
+    decision = decide(ladder(MORE, {**MORE, "name": "even-more"}, remediations=(lent_by("more"),)))
+    assert decision.status is not None
+    assert "LadderExhausted" in {one.reason for one in decision.status.conditions}
+
+
+@pytest.mark.parametrize(
+    ("policy", "step", "expected"),
+    [
+        ("Automatic", None, Mode.AUTOMATIC),
+        ("Automatic", "Observe", Mode.OBSERVE),
+        ("Observe", "Automatic", Mode.OBSERVE),
+        ("Observe", None, Mode.OBSERVE),
+    ],
+)
+def test_a_step_may_only_tighten_the_mode(policy: str, step: str | None, expected: Mode) -> None:
+    made = make_policy(mode=policy, steps=[{**MORE, **({"mode": step} if step else {})}])
+    assert guards.mode(make_case(), made, made.spec.steps[0]) is expected
+
+
+def test_the_intent_of_a_scale_holds_its_inverse() -> None:
+    case = ladder(MORE, live={"scaler": Scaler("HorizontalPodAutoscaler", "api", "hpa-uid", 2, 8)})
+    meant = intent(case, chosen(case), judge(case))
+    assert meant is not None
+    plan = meant.spec.plan
+    assert plan.scaler is not None
+    assert (plan.field, plan.before, plan.ours, plan.scaler.uid) == ("MinReplicas", 2, 5, "hpa-uid")
+    assert plan.revert is not None
+    assert plan.revert.on == "Resolved"
