@@ -72,11 +72,17 @@ async def test_only_what_is_over_for_long_enough_and_owes_nothing_is_removed(sho
     remediation(shop, "old", **over, fieldsReturned=True)
     remediation(shop, "young", **{**over, "endedAt": ago(YOUNG)}, fieldsReturned=True)
     remediation(shop, "owes-its-fields", **over)
+    remediation(shop, "owes-its-resume", **over, fieldsReturned=True, suspension={"state": "Held"})
     remediation(shop, "owes-its-restore", **over, fieldsReturned=True, revert={"state": "Failed"})
     remediation(shop, "was-put-back", **over, fieldsReturned=True, revert={"state": "Done"})
     assert await retention[0].sweep() == 3
     assert {one["metadata"]["name"] for one in shop.items("incidents")} == {"young", "open"}
-    assert {one["metadata"]["name"] for one in shop.items("remediations")} == {"young", "owes-its-fields", "owes-its-restore"}
+    assert {one["metadata"]["name"] for one in shop.items("remediations")} == {
+        "young",
+        "owes-its-fields",
+        "owes-its-restore",
+        "owes-its-resume",
+    }
     assert await retention[0].sweep() == 0
 
 

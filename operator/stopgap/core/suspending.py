@@ -94,22 +94,23 @@ class Pause:
     """Whether it is certain that a refused pause was not written after all."""
 
 
-def begun(plan: RemediationPlan, pause: Pause | None, now: datetime) -> SuspensionStatus | None:
+def begun(one: Remediation, pause: Pause | None, now: datetime) -> SuspensionStatus | None:
     """Return what is owed to the owner once the action's outcome is known. What is not certain is owed; the next look settles it."""
-    if plan.suspends is None:
+    plan = one.spec.plan.suspends
+    if plan is None:
         return None
     if pause is not None and pause.refusal and pause.sure:
         return SuspensionStatus(state=SuspensionState.NOT_NEEDED, at=now, message="it was not suspended")
-    return SuspensionStatus(
-        state=SuspensionState.SUSPENDED, at=now, expires_at=plan.suspends.expires_at, message=how_to_resume(plan.suspends)
-    )
+    return SuspensionStatus(state=SuspensionState.SUSPENDED, at=now, expires_at=plan.expires_at, message=how_to_resume(one))
 
 
-def how_to_resume(plan: PlannedSuspension) -> str:
+def how_to_resume(one: Remediation) -> str:
     """Say what ends a pause."""
-    by_hand = "kubectl annotate remediation NAME stopgap.dev/revert=now, on this object"
-    if plan.kind == "Application":
-        return f"it resumes by itself once Argo CD compares and finds that Git no longer holds the bad version; before that with: {by_hand}"
+    by_hand = f"kubectl annotate remediation {one.metadata.name} -n {one.metadata.namespace} stopgap.dev/revert=now"
+    if one.spec.plan.suspends is not None and one.spec.plan.suspends.kind == "Application":
+        return (
+            f"it resumes by itself once Argo CD finds in Git what is live (the revert); to deploy a fix that is already in Git: {by_hand}"
+        )
     return (
         f"while it is suspended Flux compares nothing, so it does not resume by itself; once Git no longer holds the bad version: {by_hand}"
     )
@@ -165,7 +166,7 @@ def expired(one: Remediation, now: datetime) -> SuspensionStatus | None:
     current = one.status.suspension if one.status else None
     if plan is None or current is None or current.state is not SuspensionState.SUSPENDED or now < plan.expires_at:
         return None
-    message = f"it was to be suspended until {stamp(plan.expires_at)} and still is; nothing resumes it by time alone. {how_to_resume(plan)}"
+    message = f"it was to be suspended until {stamp(plan.expires_at)} and still is; nothing resumes it by time alone. {how_to_resume(one)}"
     return current.model_copy(update={"state": SuspensionState.HELD, "at": now, "message": message[:1024]})
 
 
@@ -194,11 +195,9 @@ def told(case: Case, decision: Decision, one: Remediation, now: SuspensionStatus
 
 def drifting(case: Case) -> str:
     """Say of a paused owner what is to be done, or nothing where none is."""
-    plans = [(one, one.spec.plan.suspends) for one in case.acts() if one.owes_resume]
-    for one, plan in plans:
-        if plan is not None:
+    for one in case.acts():
+        plan = one.spec.plan.suspends
+        if plan is not None and one.owes_resume:
             who = f"{_WORDS[plan.kind]} {plan.name} in {plan.namespace}"
-            return f"{who} is suspended and still holds the bad version: revert it in Git. {how_to_resume(plan)}".replace(
-                "NAME", one.metadata.name
-            )
+            return f"{who} is suspended and still holds the bad version: revert it in Git. {how_to_resume(one)}"
     return ""

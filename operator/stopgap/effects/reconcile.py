@@ -265,7 +265,7 @@ def _settled(remediation: Remediation, outcome: Outcome, now: datetime, pause: P
         "executed_at": outcome.executed_at,
         "written_digest": outcome.written_digest,
         "revert": restoring.owed(remediation, outcome.executed_at),
-        "suspension": suspending.begun(remediation.spec.plan, pause, now),
+        "suspension": suspending.begun(remediation, pause, now),
     }
     if outcome.state is not RemediationState.VERIFYING:
         settled = condition("Succeeded", Truth.FALSE, outcome.reason, outcome.message, now)

@@ -126,13 +126,13 @@ REFUSED = Refusal(Reason.GitOpsOwned, "no")
     ],
 )
 def test_what_may_have_been_paused_is_owed(pause: Pause | None, state: SuspensionState) -> None:
-    found = suspending.begun(paused().spec.plan, pause, NOW)
+    found = suspending.begun(paused(), pause, NOW)
     assert found is not None
     assert found.state is state
 
 
 def test_an_action_without_a_pause_owes_none() -> None:
-    assert suspending.begun(make_remediation().spec.plan, None, NOW) is None
+    assert suspending.begun(make_remediation(), None, NOW) is None
 
 
 # -------------------------------------------------------------------------------------------------------------- after the act
@@ -230,7 +230,7 @@ def test_its_incident_says_what_is_to_be_done_and_that_it_was_done() -> None:
     case = make_case(remediations=(one,))
     said = drift.drifting(case)
     assert said.startswith("Argo CD Application web in argocd is suspended and still holds the bad version: revert it in Git")
-    assert "kubectl annotate remediation api-d-uid-g4-1 stopgap.dev/revert=now" in said
+    assert "kubectl annotate remediation api-d-uid-g4-1 -n shop stopgap.dev/revert=now" in said
     assert one.status is not None
     assert one.status.suspension is not None
     resumed = one.status.suspension.model_copy(update={"state": SuspensionState.RESUMED, "message": "resumed: Git"})
@@ -259,9 +259,14 @@ def test_an_owner_that_bears_no_mark_any_more_is_left_as_it_is(
 
 
 def test_how_flux_is_resumed_is_told() -> None:
-    plan = paused(kind="HelmRelease").spec.plan.suspends
-    assert plan is not None
-    assert "does not resume by itself" in suspending.how_to_resume(plan)
+    assert "does not resume by itself" in suspending.how_to_resume(paused(kind="HelmRelease"))
+
+
+def test_that_a_fix_forward_is_deployed_by_a_person_is_told() -> None:
+    assert suspending.how_to_resume(paused()) == (
+        "it resumes by itself once Argo CD finds in Git what is live (the revert); to deploy a fix that is already in Git: "
+        "kubectl annotate remediation api-d-uid-g4-1 -n shop stopgap.dev/revert=now"
+    )
 
 
 # ------------------------------------------------------------------------------------------------------------------ the field

@@ -24,6 +24,9 @@ def holding(remediation: Remediation) -> Records:
         pytest.param(executed(state="Succeeded"), True, id="over, and its fields not given back"),
         pytest.param(executed(state="Succeeded", fieldsReturned=True), False, id="over"),
         pytest.param({"state": "Superseded"}, False, id="never written"),
+        pytest.param({"state": "Superseded", "suspension": {"state": "Suspended"}}, True, id="over, and its owner is suspended"),
+        pytest.param({"state": "Superseded", "suspension": {"state": "Held"}}, True, id="over, and its owner is suspended for too long"),
+        pytest.param({"state": "Superseded", "suspension": {"state": "Resumed"}}, False, id="over, and its owner is resumed"),
     ],
 )
 def test_an_action_that_is_not_over_wants_a_look_whatever_became_of_its_incident(
