@@ -51,7 +51,10 @@ def _after_verdict(case: Case, after: Case, found: tuple[Finding, ...], verdict:
     if verdict.state is RemediationState.VERIFYING:
         if active and story.reason(lifecycle.MITIGATED) != Reason.Mitigating and not _told_of_the_end(case, active):
             by = f"{active.spec.plan.summary} ({active.metadata.name})"
-            story = lifecycle.decision(story, active.spec.step, active.spec.plan.summary, (), allowed=True)
+            # Why the steps before it were passed over is still what the decision was made on.
+            before = story.status.decision
+            passed = before.passed if before and before.step == active.spec.step else ()
+            story = lifecycle.decision(story, active.spec.step, active.spec.plan.summary, (), allowed=True, passed=passed)
             story = story.observe(lifecycle.MITIGATED, False, Reason.Mitigating, f"{by}; being verified").announce(Reason.Executed, by)
         return story
     if verdict.state is RemediationState.SUCCEEDED:

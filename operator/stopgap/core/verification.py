@@ -145,10 +145,13 @@ def _no_room(seen: Observation) -> str:
 
 def _out_of_time(case: Case, remediation: Remediation, findings: tuple[Finding, ...], lacking: str) -> Verdict | None:
     left = remediation.spec.verify_until - case.now
-    if left > timedelta(0) or (left > -LONGEST_ROLLOUT and _still_rolling(case.seen)):
+    if left > timedelta(0):
         return None
-    if remediation.spec.plan.ours is not None and case.seen.workload and _no_room(case.seen):
+    work = case.seen.workload
+    if work is not None and _short(work, remediation.spec.plan.ours) and _no_room(case.seen):
         return Verdict(RemediationState.FAILED, Reason.NoCapacity, f"there is no room for the replicas: {lacking}")
+    if left > -LONGEST_ROLLOUT and _still_rolling(case.seen):
+        return None
     if any(one.state is State.FIRING for one in findings):
         return Verdict(RemediationState.FAILED, Reason.Failed, f"it did not help in time: {lacking}")
     return Verdict(

@@ -3,8 +3,9 @@
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
-from tests.conftest import NOW, ago, executed, make_case, make_incident, make_live, make_policy, make_remediation, make_seen
+from tests.conftest import NOW, ago, executed, make_case, make_incident, make_live, make_policy, make_remediation, make_seen, make_workload
 
 from stopgap.api import Remediation
 from stopgap.api.ladder import Mode
@@ -14,6 +15,7 @@ from stopgap.core.choosing import Choice, choose, intent
 from stopgap.core.decide import decide, judge
 from stopgap.model.observation import Scaler
 from stopgap.model.reasons import Reason
+from stopgap.model.workload import Flag
 
 UNDO: dict[str, Any] = {"name": "undo", "when": {"triggers": ["crash"]}, "rollback": {}, "onFailure": "Next"}
 MORE: dict[str, Any] = {"name": "more", "when": {"triggers": ["crash"]}, "scale": {"by": "2", "max": 9}, "onFailure": "Next"}
@@ -157,3 +159,24 @@ def test_the_intent_of_a_scale_holds_its_inverse() -> None:
     assert (plan.field, plan.before, plan.ours, plan.scaler.uid) == ("MinReplicas", 2, 5, "hpa-uid")
     assert plan.revert is not None
     assert plan.revert.on == "Resolved"
+
+
+def test_why_a_step_was_passed_over_is_still_told_while_the_next_one_is_out() -> None:
+    passed = [{"step": "undo", "reason": "NoRecentChange", "message": "nothing was changed"}]
+    told = {**TRIAGED, "decision": {"step": "more", "allowed": True, "message": "scale", "passed": passed}}
+    out = make_remediation(step="more", action="Scale", plan=SCALED, status=executed())
+    decision = decide(replace(ladder(UNDO, MORE, remediations=(out,)), incident=make_incident(status=told)))
+    assert decision.status is not None
+    assert decision.status.decision is not None
+    assert [one.step for one in decision.status.decision.passed] == ["undo"]
+
+
+def test_replicas_without_room_have_failed_when_their_time_is_over_although_a_rollout_still_has_time() -> None:
+    out = make_remediation(step="more", action="Scale", plan=SCALED, status=executed(ago(minutes=5)), verifyUntil=ago(seconds=1))
+    case = ladder(MORE, KICK, remediations=(out,))
+    full = Flag(True, "FailedCreate", "exceeded quota: few", ago(minutes=4), ago(minutes=4))
+    work = msgspec.structs.replace(make_workload(available_replicas=2), replica_failure=full)
+    decision = decide(replace(case, seen=replace(case.seen, workload=work)))
+    assert decision.remediation is not None
+    assert decision.remediation[1].state == "Failed"
+    assert "exceeded quota" in decision.remediation[1].message
