@@ -4,10 +4,10 @@ from datetime import datetime, timedelta
 
 from stopgap.api.clusterpolicy import called
 from stopgap.core import choosing, guards, knowngood, lifecycle, restoring
-from stopgap.core.case import Case, Decision, soonest
+from stopgap.core.case import IDLE_LOOK, Case, Decision, soonest
 from stopgap.core.lifecycle import Story
 from stopgap.core.memory import remembered
-from stopgap.core.triage import IDLE_LOOK, told
+from stopgap.core.triage import told
 from stopgap.model import duration
 from stopgap.model.observation import Finding, Refusal
 from stopgap.model.reasons import Reason

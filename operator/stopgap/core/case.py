@@ -15,6 +15,9 @@ from stopgap.model.change import Field
 from stopgap.model.observation import Finding, Observation, Refusal
 from stopgap.model.reasons import Reason
 
+IDLE_LOOK: Final = timedelta(seconds=30)
+"""How often an open incident is looked at without any event."""
+
 
 @dataclass(frozen=True, slots=True)
 class Spent:

@@ -6,9 +6,9 @@ from datetime import timedelta
 from stopgap.api.remediation import RemediationState
 from stopgap.core import duplicates, lifecycle, memory, ordering, restoring, suspending
 from stopgap.core.calm import calm
-from stopgap.core.case import Case, Decision
+from stopgap.core.case import IDLE_LOOK, Case, Decision
 from stopgap.core.following import ended, verify
-from stopgap.core.triage import IDLE_LOOK, close, firing, reported, told
+from stopgap.core.triage import close, firing, reported, told
 from stopgap.model.observation import Finding, Refusal
 from stopgap.model.reasons import Reason
 from stopgap.model.workload import State

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 from stopgap.api.remediation import Remediation, RemediationState, RemediationStatus
 from stopgap.core import choosing, drift, knowngood, lifecycle, verification
-from stopgap.core.case import Case, Decision, soonest
+from stopgap.core.case import IDLE_LOOK, Case, Decision, soonest
 from stopgap.core.lifecycle import Story
 from stopgap.core.memory import remembered
-from stopgap.core.triage import IDLE_LOOK, told
+from stopgap.core.triage import told
 from stopgap.model.conditions import Truth, condition, put
 from stopgap.model.observation import Finding
 from stopgap.model.reasons import Reason

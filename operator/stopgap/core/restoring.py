@@ -7,10 +7,9 @@ from datetime import datetime, timedelta
 from stopgap.api.ladder import RevertOn
 from stopgap.api.remediation import Remediation, RemediationStatus, RevertState, RevertStatus
 from stopgap.core import lifecycle, limits
-from stopgap.core.case import Case, Decision, Lent, Notice, soonest
+from stopgap.core.case import IDLE_LOOK, Case, Decision, Lent, Notice, soonest
 from stopgap.core.lifecycle import Story
 from stopgap.core.marks import orphan
-from stopgap.core.triage import IDLE_LOOK
 from stopgap.model import duration
 from stopgap.model.observation import Finding
 from stopgap.model.reasons import Reason

@@ -6,16 +6,13 @@ from datetime import timedelta
 from stopgap.api.incident import PassedStep, WouldHave
 from stopgap.api.ladder import Source
 from stopgap.core import attribution, choosing, guards, lifecycle, matching, ordering, response, severity
-from stopgap.core.case import Case, Decision, Opening, soonest
+from stopgap.core.case import IDLE_LOOK, Case, Decision, Opening, soonest
 from stopgap.core.lifecycle import Story
 from stopgap.core.memory import remembered
 from stopgap.model.conditions import holds
 from stopgap.model.observation import Finding
 from stopgap.model.reasons import Reason
 from stopgap.model.workload import State
-
-IDLE_LOOK = timedelta(seconds=30)
-"""How often an open incident is looked at without any event."""
 
 
 def reported(case: Case) -> bool:
