@@ -262,6 +262,14 @@ def executed(at: datetime = NOW, **status: Any) -> dict[str, Any]:
     return {"state": "Verifying", "executedAt": at, "writtenDigest": GOOD.digest, **status}
 
 
+def make_waiting(said: str = "", **spec: Any) -> Remediation:
+    """The same rollback, waiting for a person for fifteen minutes from now; with `said` that person has answered."""
+    answer = {"approval": {"decision": said, "by": "ana", "message": "go"}} if said else {}
+    finding = {"trigger": "crash", "type": "CrashLoop", "state": "Firing"}
+    body = {"expiresAt": NOW + timedelta(minutes=15), "finding": finding, **answer, **spec}
+    return make_remediation(status={"state": "AwaitingApproval"}, **body)
+
+
 def make_spent(at: datetime, **changes: Any) -> Spent:
     fields: dict[str, Any] = {"remediation": "other", "at": at, "namespace": "shop", "target_uid": UID, "policy_uid": "policy-uid"}
     return Spent(**{**fields, **changes})

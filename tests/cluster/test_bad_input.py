@@ -220,7 +220,7 @@ def newer_schema(plane: Cluster) -> Iterator[None]:
         "items"
     ]
     added = [
-        {"op": "add", "path": f"{spec}/mode/enum/-", "value": "Approve"},
+        {"op": "add", "path": f"{spec}/mode/enum/-", "value": "Rehearse"},
         {"op": "add", "path": f"{items}/properties/latency", "value": detector},
         {"op": "remove", "path": f"{items}/x-kubernetes-validations"},
     ]
@@ -247,7 +247,7 @@ def takes(shop: Shop, made: dict[str, Any]) -> bool:
 
 def test_a_policy_of_a_newer_version_says_so_and_its_neighbour_acts(shop: Shop) -> None:
     detector = policy("a-detector", triggers=[{"name": "slow", "latency": {"above": "1s"}}], steps=[])
-    mode = policy("a-mode", mode="Approve")
+    mode = policy("a-mode", mode="Rehearse")
     with newer_schema(shop.plane):
         for made in (detector, mode):
             wait_for("the new schema is in force", lambda made=made: takes(shop, made))  # type: ignore[misc]  # mypy cannot infer a lambda's default
@@ -256,7 +256,7 @@ def test_a_policy_of_a_newer_version_says_so_and_its_neighbour_acts(shop: Shop) 
         shop.settle()
         for name, message in (
             ("a-detector", "trigger slow uses a detector that this version of Stopgap does not know"),
-            ("a-mode", "spec.mode: this version of Stopgap does not know 'Approve'"),
+            ("a-mode", "spec.mode: this version of Stopgap does not know 'Rehearse'"),
         ):
             told = ready(shop, name)
             assert (told["status"], told["reason"], told["message"]) == ("False", "NewerThanOperator", message)

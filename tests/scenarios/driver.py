@@ -22,7 +22,7 @@ from tests.conftest import (
 
 from stopgap.api import Incident, Remediation, RemediationPolicy
 from stopgap.api.health import WorkloadHealthStatus
-from stopgap.api.remediation import RemediationState, RemediationStatus
+from stopgap.api.remediation import Approval, RemediationState, RemediationStatus
 from stopgap.core import objecting
 from stopgap.core.case import Case, Decision, Notice, Spent
 from stopgap.core.decide import decide
@@ -198,6 +198,11 @@ class Operator:
             self.intend(decision)
             self.execute()
             decision = decide(self.case())
+        elif decision.approved:
+            self.record(decision)
+            self._replace(*decision.approved)
+            self.execute()
+            decision = decide(self.case())
         elif decision.resume:
             self.execute()
             decision = decide(self.case())
@@ -247,7 +252,7 @@ class Operator:
         plan, cluster = pending.spec.plan, self.cluster
         against = objecting.objection(self.case(live=True), pending)
         if cluster.mark != pending.metadata.uid:
-            if cluster.generation != pending.spec.generation or cluster.now > pending.spec.not_after:
+            if cluster.generation != pending.decided_generation or cluster.now > pending.write_until:
                 self._settle(pending, RemediationState.SUPERSEDED, Reason.Superseded)
                 return
             if against:
@@ -257,8 +262,18 @@ class Operator:
             cluster.apply(template, by="stopgap", mark=pending.metadata.uid or "")
             self.writes += 1
             self.written.append(pending)
-        status = RemediationStatus(state=RemediationState.VERIFYING, executed_at=cluster.since, written_digest=plan.to_digest)
-        self._replace(pending, status)
+        done = {"state": RemediationState.VERIFYING, "executed_at": cluster.since, "written_digest": plan.to_digest}
+        self._replace(pending, (pending.status or RemediationStatus()).model_copy(update=done))
+
+    def answer(self, decision: str, by: str = "ana") -> None:
+        """A person answers what waits."""
+        approval = Approval.model_validate({"decision": decision, "by": by})
+        self.remediations = tuple(
+            one.model_copy(update={"spec": one.spec.model_copy(update={"approval": approval})})
+            if one.state is RemediationState.AWAITING_APPROVAL
+            else one
+            for one in self.remediations
+        )
 
     def _settle(self, one: Remediation, state: RemediationState, reason: Reason) -> None:
         settled = condition("Succeeded", Truth.FALSE, reason, "it was not written", self.cluster.now)

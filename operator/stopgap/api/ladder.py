@@ -17,6 +17,8 @@ class Mode(StrEnum):
 
     OBSERVE = "Observe"
     """It says what it would do and touches nothing."""
+    APPROVE = "Approve"
+    """It prepares the action and waits for a person to approve that one, within every guard."""
     AUTOMATIC = "Automatic"
     """It acts, within every guard."""
 

@@ -114,6 +114,8 @@ class Guards(ApiModel):
     """So many actions in one incident, then people."""
     max_actions: MaxActions = MaxActions(count=5, within=timedelta(hours=1))
     """So many actions under this policy in a sliding window."""
+    approval_timeout: Annotated[Duration, Field(ge=timedelta(minutes=1))] = timedelta(minutes=15)
+    """In mode Approve: an action that nobody approved by then is not taken, and not asked for again in this incident. At least 1m."""
     freeze_windows: FreezeWindows = ()
     """While one is open nothing new is done, however bad it gets. Any open one refuses, unless it lets the incident's severity through."""
 
@@ -160,7 +162,7 @@ class PolicySpec(ApiModel):
     targets: Targets
     """The workloads it is about."""
     mode: Mode = Mode.OBSERVE
-    """Observe until the record shows that you would have wanted it to act, then Automatic."""
+    """Observe until the record shows that you would have wanted it to act, then Approve or Automatic."""
     pause_requests: Annotated[
         tuple[PauseRequest, ...],
         Field(max_length=16, json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}),

@@ -1,13 +1,15 @@
 """Remediation: one intended action, written before it is done, and the record of how it ended."""
 
+from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import Field as Bounds
 from pydantic import StringConstraints
 
 from stopgap.api.incident import Count, IncidentFinding, SuspectedChange
 from stopgap.api.ladder import RevertOn
+from stopgap.api.revert import RevertStatus
 from stopgap.api.suspension import PlannedSuspension, SuspensionStatus
 from stopgap.model.base import ApiModel, Column, Digest, Kind, Message, Name, Rule, StepName, Uid, Word
 from stopgap.model.change import Field
@@ -15,10 +17,15 @@ from stopgap.model.conditions import Conditions
 from stopgap.model.refs import ObjectRef, PolicyUidRef, TargetUidRef
 from stopgap.model.time import MicroTime, Time
 
+ACT_WITHIN: Final = timedelta(minutes=1)
+"""What was intended, or approved, and not carried out within this never is: what it was decided on is too old."""
+
 
 class RemediationState(StrEnum):
     """How far an action is."""
 
+    AWAITING_APPROVAL = "AwaitingApproval"
+    """Intended, and not sent: it waits for a person. It holds nothing up, and is given up at spec.expiresAt."""
     PENDING = "Pending"
     """Intended, and perhaps sent: whoever finds it looks at the target before doing anything."""
     VERIFYING = "Verifying"
@@ -32,14 +39,43 @@ class RemediationState(StrEnum):
     REFUSED = "Refused"
     """A reason against it appeared after it was intended; nothing was written."""
     SUPERSEDED = "Superseded"
-    """Somebody else changed the target first; nothing was written."""
+    """Somebody else changed the target first, or what it was intended for is over; nothing was written."""
+    REJECTED = "Rejected"
+    """A person said no; nothing was written, and the step is not tried again in this incident."""
+    EXPIRED = "Expired"
+    """Nobody approved it in time; nothing was written, and the step is not tried again in this incident."""
     OUTCOME_UNKNOWN = "OutcomeUnknown"
     """Whether it was written cannot be told; it is never repeated."""
 
     @property
     def ended(self) -> bool:
         """Whether nothing more will happen under this Remediation."""
-        return self not in {RemediationState.PENDING, RemediationState.VERIFYING}
+        return self is not RemediationState.AWAITING_APPROVAL and not self.out
+
+    @property
+    def out(self) -> bool:
+        """Whether it may have been sent, and is not judged yet."""
+        return self in {RemediationState.PENDING, RemediationState.VERIFYING}
+
+
+class Verdict(StrEnum):
+    """What a person says to an action that waits."""
+
+    APPROVED = "Approved"
+    """Do it, if nothing stands against it now."""
+    REJECTED = "Rejected"
+    """Do not do it, nor ask for this step again in this incident."""
+
+
+class Approval(ApiModel):
+    """A person's word on an action that waits. It is given once and cannot be taken back."""
+
+    decision: Verdict
+    """Approved changes the workload within seconds, if no guard stands against it by then; Rejected ends it."""
+    by: Annotated[str, StringConstraints(min_length=1, max_length=256)]
+    """Who says so: your own user name. The API server fills it in (Kubernetes 1.36 and later), and takes no other."""
+    message: Message = ""
+    """Why, for the record."""
 
 
 class PlannedScaler(ApiModel):
@@ -89,7 +125,7 @@ class RemediationPlan(ApiModel):
 
 
 class RemediationSpec(ApiModel):
-    """What is intended. It does not change."""
+    """What is intended. Nothing of it changes but that a person approves or rejects it, once."""
 
     incident_ref: ObjectRef
     target_ref: TargetUidRef
@@ -101,7 +137,11 @@ class RemediationSpec(ApiModel):
     generation: Count
     """Generation of the target that was decided on."""
     not_after: Time
-    """If it was not written by then, it never is."""
+    """If it was not written by then, it never is. Where it waits for approval, this counts anew from status.approvedAt."""
+    expires_at: Time | None = None
+    """If it was not approved by then, it never is carried out; absent: it needs no approval."""
+    approval: Approval | None = None
+    """A person's word, where it waits for one (status.state AwaitingApproval)."""
     healthy_for: Annotated[str, StringConstraints(max_length=32)] = "1m"
     """What the policy asked for as proof: quiet and available for so long."""
     verify_until: Time
@@ -115,41 +155,15 @@ class RemediationSpec(ApiModel):
     """The change that was held responsible."""
 
 
-class RevertState(StrEnum):
-    """How far the restore of something temporary is."""
-
-    NOT_NEEDED = "NotNeeded"
-    """Nothing is to be put back any more: somebody changed the value since, or the workload is gone."""
-    PENDING = "Pending"
-    """It will be put back."""
-    HELD = "Held"
-    """It is due, and a signal fires: it stays until that is quiet."""
-    DONE = "Done"
-    """It was put back."""
-    FAILED = "Failed"
-    """It could not be put back. A person does it, and says so: `kubectl annotate rem NAME stopgap.dev/revert=abandon`."""
-
-    @property
-    def open(self) -> bool:
-        """Whether something is left to put back."""
-        return self in {RevertState.PENDING, RevertState.HELD, RevertState.FAILED}
-
-
-class RevertStatus(ApiModel):
-    """How the restore went."""
-
-    state: RevertState
-    due_at: Time | None = None
-    """When it is due; empty where an event decides."""
-    ended_at: Time | None = None
-    message: Message = ""
-
-
 class RemediationStatus(ApiModel):
     """How it went."""
 
     state: RemediationState = RemediationState.PENDING
     message: Message = ""
+    approved_at: Time | None = None
+    """When the approval was seen, and everything that could stand against the action was asked again."""
+    approved_generation: Count = 0
+    """Generation of the target at that time."""
     executed_at: MicroTime | None = None
     """When the API server took the change (its clock)."""
     healthy_since: MicroTime | None = None
@@ -167,12 +181,34 @@ class RemediationStatus(ApiModel):
     conditions: Annotated[Conditions, Bounds(max_length=8)] = ()
 
 
+def _unchanged(field: str) -> str:
+    """Return the CEL for a field that is neither changed nor added nor removed. Optional types would be shorter, and cost too much."""
+    now, before = f"self.spec.{field}", f"oldSelf.spec.{field}"
+    return f"has({now}) == has({before}) && (!has({now}) || {now} == {before})"
+
+
+_FROZEN: Final = " && ".join(_unchanged(field.alias or name) for name, field in RemediationSpec.model_fields.items() if name != "approval")
+
+
 class Remediation(Kind):
-    """One action on one workload: intended first, then done at most once, then judged. Only Stopgap writes these."""
+    """One action on one workload: intended first, then done at most once, then judged.
+
+    Only Stopgap writes these; people approve or reject the one that waits, by spec.approval.
+    """
 
     plural: ClassVar = "remediations"
     short: ClassVar = "rem"
-    cel: ClassVar = (Rule("self.spec == oldSelf.spec", "the intent of a Remediation does not change"),)
+    cel: ClassVar = (
+        Rule(_FROZEN, "the intent of a Remediation does not change; only spec.approval can be given, once"),
+        Rule(
+            "!has(oldSelf.spec.approval) || (has(self.spec.approval) && self.spec.approval == oldSelf.spec.approval)",
+            "an approval is given once, and neither changed nor taken back",
+        ),
+        Rule(
+            "has(self.spec.approval) == has(oldSelf.spec.approval) || (has(oldSelf.status) && oldSelf.status.state == 'AwaitingApproval')",
+            "only what waits can be approved or rejected (status.state AwaitingApproval)",
+        ),
+    )
     columns: ClassVar = (
         Column("INCIDENT", ".spec.incidentRef.name"),
         Column("TARGET", ".spec.targetRef.name"),
@@ -204,7 +240,35 @@ class Remediation(Kind):
     @property
     def state(self) -> RemediationState:
         """The state; an object without status was only intended."""
-        return self.status.state if self.status else RemediationState.PENDING
+        if self.status is None:
+            return RemediationState.AWAITING_APPROVAL if self.spec.expires_at else RemediationState.PENDING
+        return self.status.state
+
+    @property
+    def approved(self) -> bool:
+        """Whether a person said yes to it."""
+        return self.spec.approval is not None and self.spec.approval.decision is Verdict.APPROVED
+
+    @property
+    def write_until(self) -> datetime:
+        """If it was not written by then, it never is."""
+        return self.spec.not_after + self._waited
+
+    @property
+    def prove_until(self) -> datetime:
+        """When the time for the proof ends."""
+        return self.spec.verify_until + self._waited
+
+    @property
+    def decided_generation(self) -> int:
+        """Generation of the target that was last decided on."""
+        return (self.status.approved_generation if self.status else 0) or self.spec.generation
+
+    @property
+    def _waited(self) -> timedelta:
+        """How long it waited for its approval."""
+        approved_at = self.status.approved_at if self.status else None
+        return approved_at - (self.spec.not_after - ACT_WITHIN) if approved_at else timedelta(0)
 
     @property
     def owes_restore(self) -> bool:

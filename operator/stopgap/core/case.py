@@ -9,7 +9,7 @@ from stopgap.api.clusterpolicy import Policy
 from stopgap.api.config import ConfigSpec
 from stopgap.api.health import WorkloadHealthStatus
 from stopgap.api.incident import Incident, IncidentStatus
-from stopgap.api.remediation import PlannedScaler, Remediation, RemediationSpec, RemediationStatus
+from stopgap.api.remediation import PlannedScaler, Remediation, RemediationSpec, RemediationState, RemediationStatus
 from stopgap.core.storm import Breaker
 from stopgap.model.change import Field
 from stopgap.model.observation import Finding, Observation, Refusal
@@ -83,8 +83,13 @@ class Case:
 
     @property
     def active(self) -> Remediation | None:
-        """The remediation of this workload that has not ended."""
-        return next((one for one in reversed(self.remediations) if not one.state.ended), None)
+        """The remediation of this workload that is out: perhaps sent, and not judged yet."""
+        return next((one for one in reversed(self.remediations) if one.state.out), None)
+
+    @property
+    def waiting(self) -> Remediation | None:
+        """The remediation of this workload that waits for a person."""
+        return next((one for one in reversed(self.remediations) if one.state is RemediationState.AWAITING_APPROVAL), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +168,8 @@ class Decision:
     """What has to be read live before anything is done."""
     refusals: tuple[Refusal, ...] = ()
     intent: Intent | None = None
+    approved: tuple[Remediation, RemediationStatus] | None = None
+    """What a person approved, and nothing stands against: the status to be stored before it is carried out."""
     resume: Remediation | None = None
     """An intent that may or may not have been carried out: look, then finish it or give it up."""
     restore: Lent | None = None

@@ -7,8 +7,16 @@ from typing import Final
 
 from stopgap.api.clusterpolicy import Policy, called
 from stopgap.api.incident import IncidentFinding
-from stopgap.api.ladder import OnFailure, Revert, RevertOn, Source, Step
-from stopgap.api.remediation import PlannedRevert, PlannedScaler, Remediation, RemediationPlan, RemediationSpec, RemediationState
+from stopgap.api.ladder import Mode, OnFailure, Revert, RevertOn, Source, Step
+from stopgap.api.remediation import (
+    ACT_WITHIN,
+    PlannedRevert,
+    PlannedScaler,
+    Remediation,
+    RemediationPlan,
+    RemediationSpec,
+    RemediationState,
+)
 from stopgap.core import attribution, guards, knowngood, matching, ordering, severity, suspending
 from stopgap.core.case import NOTHING, Case, Intent, Reads
 from stopgap.core.situation import Situation
@@ -19,8 +27,6 @@ from stopgap.model.reasons import Reason
 from stopgap.model.refs import ObjectRef, TargetUidRef
 from stopgap.model.workload import State
 
-ACT_WITHIN = timedelta(minutes=1)
-"""An intent that was not carried out by then never is: what it was decided on is too old."""
 LASTING = frozenset(
     {
         Reason.NoRecentChange,
@@ -69,6 +75,9 @@ def choose(case: Case, found: tuple[Finding, ...]) -> Choice:
     if policy is None:
         return Choice(None, "", (no_step(case),))
     remembered = replace(case, health=knowngood.with_stints(case))
+    if case.waiting is not None:
+        # It was chosen already: the ladder goes on when it has ended.
+        return _ordered(remembered, policy, case.waiting.spec.step, found, ordered=bool(case.waiting.spec.request_id))
     if (order := ordering.pending(case)) is not None:
         return _ordered(remembered, policy, order.step, found)
     rungs = [_weigh(remembered, policy, step, found) for step in policy.spec.steps if _meant(case, step, found)]
@@ -83,12 +92,12 @@ def choose(case: Case, found: tuple[Finding, ...]) -> Choice:
     raise AssertionError("the last rung is always returned")
 
 
-def _ordered(case: Case, policy: Policy, name: str, found: tuple[Finding, ...]) -> Choice:
+def _ordered(case: Case, policy: Policy, name: str, found: tuple[Finding, ...], *, ordered: bool = True) -> Choice:
     step = next((one for one in policy.spec.steps if one.name == name), None)
     if step is None:
         names = ", ".join(one.name for one in policy.spec.steps) or "none"
         return Choice(None, "", (Refusal(Reason.NoStepApplies, f"{called(policy)} has no step {name}; its steps: {names}"),))
-    return _weigh(case, policy, step, found, ordered=True)
+    return _weigh(case, policy, step, found, ordered=ordered)
 
 
 def no_step(case: Case) -> Refusal:
@@ -155,6 +164,7 @@ def _has_failed(one: Remediation) -> bool:
         # It helped, and the trouble is back: doing the same once more is no remedy, but going back to a healthy revision is another matter.
         return one.spec.action != "Rollback"
     over = {RemediationState.FAILED, RemediationState.INCONCLUSIVE, RemediationState.OUTCOME_UNKNOWN}
+    over |= {RemediationState.REJECTED, RemediationState.EXPIRED}
     return one.state in over and reason != Reason.SupersededByRevision
 
 
@@ -193,7 +203,8 @@ def intent(case: Case, choice: Choice, found: tuple[Finding, ...]) -> Intent | N
     work, policy, plan, step = case.seen.workload, case.policy, choice.plan, choice.step
     if choice.refused or choice.reads or plan is None or step is None or policy is None or work is None or case.incident is None:
         return None
-    verification_ = policy.spec.verification
+    verification_, order = policy.spec.verification, ordering.pending(case)
+    asks = guards.mode(case, policy, step, ordered=order is not None) is Mode.APPROVE
     spec = RemediationSpec(
         incident_ref=ObjectRef(name=case.incident.metadata.name, uid=case.incident.metadata.uid or ""),
         target_ref=TargetUidRef(name=work.name, uid=work.uid),
@@ -201,20 +212,22 @@ def intent(case: Case, choice: Choice, found: tuple[Finding, ...]) -> Intent | N
         step=step.name,
         attempt=len(case.of_incident()) + 1,
         action=plan.action,
-        plan=suspending.with_pause(case, _stored(plan, choice.summary, step)),
+        plan=suspending.with_pause(case, stored(plan, choice.summary, step)),
         generation=work.generation,
         not_after=case.now + ACT_WITHIN,
+        expires_at=case.now + policy.spec.guards.approval_timeout if asks else None,
         healthy_for=duration.spell(verification_.healthy_for),
         verify_until=case.now + verification_.timeout,
         requested_by=ordering.requested_by(case),
-        request_id=order.request_id if (order := ordering.pending(case)) else "",
+        request_id=order.request_id if order else "",
         finding=_loudest(found),
         suspected_change=attribution.suspected_change(case),
     )
     return Intent(spec)
 
 
-def _stored(plan: Plan, summary: str, step: Step) -> RemediationPlan:
+def stored(plan: Plan, summary: str, step: Step) -> RemediationPlan:
+    """Return a plan as it stands in the record."""
     scaler = plan.scaler
     return RemediationPlan(
         summary=summary,

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from stopgap.api.remediation import RemediationState
-from stopgap.core import duplicates, lifecycle, memory, ordering, restoring, suspending
+from stopgap.core import approving, duplicates, lifecycle, memory, ordering, restoring, suspending
 from stopgap.core.calm import calm
 from stopgap.core.case import IDLE_LOOK, Case, Decision
 from stopgap.core.following import ended, verify
@@ -21,7 +21,7 @@ def decide(case: Case) -> Decision:
     """Say everything that follows from a case. Pure: the same case gives the same decision."""
     if not case.seen.synced:
         return Decision(look_again=timedelta(seconds=1))
-    decision = _record_only(case) if case.seen.target.kind == RECORD_ONLY else _about_a_workload(case)
+    decision = _record_only(case) if case.seen.target.kind == RECORD_ONLY else approving.conclude(case, _about_a_workload(case))
     return replace(decision, duplicates=duplicates.duplicates(case, closed=decision.closed)) if case.others else decision
 
 
@@ -39,7 +39,14 @@ def _about_a_workload(case: Case) -> Decision:
         return Decision(findings=found, resume=case.active)
     if case.active is not None:
         return verify(case, case.active, found)
-    loud = any(one.state is State.FIRING for one in found) or reported(case) or ordering.pending(case) is not None
+    return approving.answered(case, found) or _afresh(case, found)
+
+
+def _afresh(case: Case, found: tuple[Finding, ...]) -> Decision:
+    """Nothing is out and nothing was answered: say what the signals and the orders ask for."""
+    waiting = case.waiting
+    ordered = ordering.pending(case) is not None or bool(waiting and waiting.spec.request_id)
+    loud = any(one.state is State.FIRING for one in found) or reported(case) or ordered
     decision = firing(case, found) if loud else calm(case, found)
     return decision if decision.intent or decision.reads else suspending.look(case, restoring.restore(case, decision, found))
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from stopgap.api.remediation import Remediation, RemediationState, RemediationStatus
-from stopgap.core import choosing, drift, knowngood, lifecycle, verification
+from stopgap.core import choosing, consent, drift, knowngood, lifecycle, verification
 from stopgap.core.case import IDLE_LOOK, Case, Decision, soonest
 from stopgap.core.lifecycle import Story
 from stopgap.core.memory import remembered
@@ -47,7 +47,7 @@ def verify(case: Case, active: Remediation, found: tuple[Finding, ...]) -> Decis
 def _after_verdict(case: Case, after: Case, found: tuple[Finding, ...], verdict: verification.Verdict) -> Story:
     story, active = told(after, found), case.active
     if active is not None:
-        story = lifecycle.remembered(story, active)
+        story = consent.credited(lifecycle.remembered(story, active), active)
     if verdict.state is RemediationState.VERIFYING:
         if active and story.reason(lifecycle.MITIGATED) != Reason.Mitigating and not _told_of_the_end(case, active):
             by = f"{active.spec.plan.summary} ({active.metadata.name})"

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 
 from stopgap.api.clusterpolicy import Policy, called
 from stopgap.api.ladder import Mode, Step
-from stopgap.core import attribution, freeze, lifecycle, limits, suspending
+from stopgap.core import attribution, consent, freeze, lifecycle, limits, suspending
 from stopgap.core.case import Case
 from stopgap.core.marks import RESTORE, orphan
 from stopgap.core.situation import Situation
@@ -29,7 +29,8 @@ def mode(case: Case, policy: Policy, step: Step, *, ordered: bool = False) -> Mo
     ceiling = case.config.max_mode if case.config else Mode.OBSERVE
     if ordered:
         return ceiling
-    return Mode.OBSERVE if Mode.OBSERVE in {ceiling, policy.spec.mode, step.mode or policy.spec.mode} else Mode.AUTOMATIC
+    boldness = tuple(Mode)
+    return min(ceiling, policy.spec.mode, step.mode or policy.spec.mode, key=boldness.index)
 
 
 def not_leader(situation: Situation) -> Refusal | None:
@@ -55,8 +56,8 @@ def excluded(situation: Situation) -> Refusal | None:
 def target_busy(situation: Situation) -> Refusal | None:
     """One action at a time on a workload."""
     active = situation.case.active
-    if active is not None and active.spec.verify_until >= situation.case.now:
-        return Refusal(Reason.TargetBusy, f"remediation {active.metadata.name} has not ended", active.spec.verify_until)
+    if active is not None and active.prove_until >= situation.case.now:
+        return Refusal(Reason.TargetBusy, f"remediation {active.metadata.name} has not ended", active.prove_until)
     return _still_lent(situation.case) if situation.step.scale is not None else None
 
 
@@ -258,6 +259,14 @@ def observe_only(situation: Situation) -> Refusal | None:
     return Refusal(Reason.ObserveOnly, message)
 
 
+def approval_pending(situation: Situation) -> Refusal | None:
+    """What waits for a person is not done before that, whatever has become of the mode since."""
+    waiting = situation.case.waiting
+    if waiting is None or waiting.approved or waiting.spec.step != situation.step.name:
+        return None
+    return Refusal(Reason.ApprovalPending, consent.how(waiting), waiting.spec.expires_at)
+
+
 GUARDS: tuple[Guard, ...] = (
     not_leader,
     paused,
@@ -286,4 +295,5 @@ GUARDS: tuple[Guard, ...] = (
     suspending.may_not_pause,
     policy_changed,
     observe_only,
+    approval_pending,
 )

@@ -42,9 +42,9 @@ class Story:
         """Add a line to the timeline."""
         return replace(self, status=timeline.tell(self.status, self.now, reason, message, actor=actor))
 
-    def announce(self, reason: Reason, message: str, *, warning: bool = False) -> "Story":
+    def announce(self, reason: Reason, message: str, *, warning: bool = False, actor: str = "stopgap") -> "Story":
         """Add a line to the timeline and an Event."""
-        return replace(self.tell(reason, message), notices=(*self.notices, Notice(reason, message, warning)))
+        return replace(self.tell(reason, message, actor=actor), notices=(*self.notices, Notice(reason, message, warning)))
 
     def set(self, **fields: object) -> "Story":
         """Replace fields of the status."""

@@ -126,7 +126,9 @@ def _in_vain(case: Case) -> Refusal | None:
     """An action that the API server does not take is not intended for ever: each intent is a record, and nobody would be called."""
     work = case.seen.workload
     given_up = [
-        one for one in case.of_incident() if one.state is RemediationState.SUPERSEDED and work and one.spec.generation == work.generation
+        one
+        for one in case.of_incident()
+        if one.state is RemediationState.SUPERSEDED and work and one.spec.generation == work.generation and not one.spec.expires_at
     ]
     if len(given_up) < MOST_IN_VAIN or given_up[-1].status is None:
         return None

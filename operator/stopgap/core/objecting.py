@@ -3,6 +3,7 @@
 from typing import Final
 
 from stopgap.api import Remediation
+from stopgap.api.ladder import Mode
 from stopgap.core import freeze, guards, limits
 from stopgap.core.case import Case
 from stopgap.core.situation import Situation
@@ -21,6 +22,8 @@ def objection(case: Case, remediation: Remediation, found: tuple[Finding, ...] =
     step = next((one for one in policy.spec.steps if one.name == remediation.spec.step), None) if policy else None
     if policy is None or step is None or policy.metadata.uid != remediation.spec.policy_ref.uid:
         return Refusal(Reason.Superseded, f"policy {remediation.spec.policy_ref.name} does not decide about this any more")
+    if guards.mode(case, policy, step, ordered=bool(remediation.spec.request_id)) is Mode.APPROVE and not remediation.approved:
+        return Refusal(Reason.ApprovalPending, "the mode became Approve meanwhile, so it is intended afresh and waits for a person")
     situation = Situation(case, policy, step, found, Refusal(Reason.Superseded, ""), ordered=bool(remediation.spec.request_id))
     return next((refusal for guard in _STOPS if (refusal := guard(situation))), None)
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from stopgap.api.ladder import RevertOn
-from stopgap.api.remediation import Remediation, RemediationStatus, RevertState, RevertStatus
+from stopgap.api.remediation import Remediation, RemediationStatus
+from stopgap.api.revert import RevertState, RevertStatus
 from stopgap.core import lifecycle, limits
 from stopgap.core.case import IDLE_LOOK, Case, Decision, Lent, Notice, soonest
 from stopgap.core.lifecycle import Story

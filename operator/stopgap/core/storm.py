@@ -94,9 +94,7 @@ def is_ill(incident: Incident) -> bool:
 
 def unverified(remediations: Iterable[Remediation], now: datetime) -> frozenset[str]:
     """Return the UIDs of workloads with an action that is out and not proved yet."""
-    return frozenset(
-        one.spec.target_ref.uid for one in remediations if not one.state.ended and now < one.spec.verify_until + GIVEN_UP_AFTER
-    )
+    return frozenset(one.spec.target_ref.uid for one in remediations if one.state.out and now < one.prove_until + GIVEN_UP_AFTER)
 
 
 # ------------------------------------------------------------------------------------------------------------- transitions

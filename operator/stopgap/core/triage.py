@@ -14,6 +14,9 @@ from stopgap.model.observation import Finding
 from stopgap.model.reasons import Reason
 from stopgap.model.workload import State
 
+_BY_MODE = frozenset({Reason.ObserveOnly, Reason.ApprovalPending})
+"""Where nothing else stands against an action, it would have been taken in mode Automatic."""
+
 
 def reported(case: Case) -> bool:
     """Whether a person says that something is wrong which no signal has shown, and nothing was done about it yet.
@@ -103,7 +106,7 @@ def _decided(story: Story, choice: choosing.Choice, *, allowed: bool) -> Story:
     passed = tuple(PassedStep(step=step.name, reason=why.reason, message=why.message[:1024]) for step, why in choice.passed)
     step = choice.step.name if choice.step else ""
     story = lifecycle.decision(story, step, choice.summary, choice.refused, allowed=allowed, passed=passed)
-    if story.status.would_have is None and choice.step and {one.reason for one in choice.refused} == {Reason.ObserveOnly}:
+    if story.status.would_have is None and choice.step and len(choice.refused) == 1 and choice.refused[0].reason in _BY_MODE:
         story = story.set(would_have=WouldHave(step=choice.step.name, message=choice.summary[:1024], time=story.now))
     return story
 

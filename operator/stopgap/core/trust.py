@@ -4,7 +4,8 @@ from collections.abc import Iterable
 
 from stopgap.api.incident import IncidentStatus
 from stopgap.api.policy import TrustRecord
-from stopgap.api.remediation import RemediationState, RevertState
+from stopgap.api.remediation import RemediationState
+from stopgap.api.revert import RevertState
 
 _SENT = frozenset({RemediationState.SUCCEEDED, RemediationState.FAILED, RemediationState.INCONCLUSIVE, RemediationState.OUTCOME_UNKNOWN})
 

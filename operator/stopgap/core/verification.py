@@ -91,7 +91,7 @@ def _proof(case: Case, remediation: Remediation, findings: tuple[Finding, ...]) 
             RemediationState.VERIFYING,
             Reason.Executed,
             lacking,
-            look_again=min(max(remediation.spec.verify_until - case.now, timedelta(seconds=1)), timedelta(seconds=30)),
+            look_again=min(max(remediation.prove_until - case.now, timedelta(seconds=1)), timedelta(seconds=30)),
         )
     since = (remediation.status.healthy_since if remediation.status else None) or case.now
     if case.now - since < healthy_for:
@@ -144,7 +144,7 @@ def _no_room(seen: Observation) -> str:
 
 
 def _out_of_time(case: Case, remediation: Remediation, findings: tuple[Finding, ...], lacking: str) -> Verdict | None:
-    left = remediation.spec.verify_until - case.now
+    left = remediation.prove_until - case.now
     if left > timedelta(0):
         return None
     work = case.seen.workload

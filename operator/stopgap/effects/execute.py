@@ -9,7 +9,8 @@ from typing import Any, Final
 import msgspec
 
 from stopgap.api import Remediation
-from stopgap.api.remediation import RemediationState, RevertState
+from stopgap.api.remediation import RemediationState
+from stopgap.api.revert import RevertState
 from stopgap.core.case import Lent
 from stopgap.core.limits import PAUSE, pause_mark
 from stopgap.core.marks import RESTORE, mark, read_mark
@@ -82,7 +83,7 @@ class Executor:
                     # Our tests held, so it was the content that was refused: by validation, or by somebody's admission.
                     return Outcome(RemediationState.REFUSED, Reason.Refused, f"the API server refused: {rejected}", tries)
                 look = now
-            if self._kube.clock.now() > remediation.spec.not_after or tries >= MOST_TRIES:
+            if self._kube.clock.now() > remediation.write_until or tries >= MOST_TRIES:
                 message = f"it was not written in time ({tries} tries); it is decided afresh"
                 return Outcome(RemediationState.SUPERSEDED, Reason.Superseded, message, tries)
             if against := objection():
@@ -147,7 +148,7 @@ class Executor:
             when = look.ours_since or self._kube.clock.now()
             # What we wrote, not what is there now: if somebody has changed it since, verification is to see that. The very next generation
             # is the one that our write made, so that what it holds is ours also where admission changed it.
-            ours = look.value if look.generation == remediation.spec.generation + 1 else plan.to_digest
+            ours = look.value if look.generation == remediation.decided_generation + 1 else plan.to_digest
             return Outcome(RemediationState.VERIFYING, Reason.Executed, plan.summary, tries, when, _digest(where, ours))
         if look.value != (plan.from_digest if where.field is Field.TEMPLATE else plan.before):
             what = "the template" if where.field is Field.TEMPLATE else "the number"

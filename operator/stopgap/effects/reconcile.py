@@ -77,6 +77,8 @@ class Reconciler:
             case, decision = await self._open(case, decision)
         if decision.intent:
             case, decision = await self._act(case, decision, decision.intent)
+        if decision.approved:
+            case, decision = await self._approve(case, decision, *decision.approved)
         if decision.resume:
             case, decision = await self._resume(case, decision.resume)
         if decision.restore:
@@ -109,11 +111,11 @@ class Reconciler:
         fresh = self._observer.case(target, live)
         fresh = replace(fresh, incident=fresh.incident or incident)
         then = decide(fresh)
-        if then.intent is None and live is not None and not live.confirmed:
-            # Why nothing is done is told in full.
+        if live is not None and not live.confirmed and then.intent is None:
+            # Why nothing is done is told in full, and what was approved is judged by everything.
             fresh = replace(fresh, seen=replace(fresh.seen, live=self._believe(fresh, await self._live.confirm(fresh, live))))
             return fresh, decide(fresh)
-        if then.intent is None or target not in self._believed or self._believed[target].read_at == case.now:
+        if (then.intent is None and then.approved is None) or target not in self._believed or self._believed[target].read_at == case.now:
             return fresh, then
         # What was read a while ago was good enough for saying no. To act, it is read again.
         del self._believed[target]
@@ -155,7 +157,25 @@ class Reconciler:
             change = self._against(case, remediation, confirmed) or change
         if case.incident is not None and decision.status is not None:
             case = replace(case, incident=case.incident.model_copy(update={"status": decision.status}))
-        after, then = await self._carry_out(case, remediation, change, first=new)
+        if remediation.state is RemediationState.AWAITING_APPROVAL:
+            # Told from what was decided on: a case of now would count the reservation as an action that was sent.
+            after = _with(case, remediation)
+            then = decide(after)
+        else:
+            after, then = await self._carry_out(case, remediation, change, first=new)
+        return after, replace(then, notices=(*decision.notices, *then.notices))
+
+    async def _approve(self, case: Case, decision: Decision, waiting: Remediation, status: RemediationStatus) -> tuple[Case, Decision]:
+        """Carry out what a person approved. That it was seen is stored first: whoever finds it so looks at the target before writing."""
+        work, live, plan = case.seen.workload, case.seen.live, waiting.spec.plan
+        if work is None or live is None or case.incident is None:
+            raise ValueError(f"an approval for {case.seen.target} was taken without the workload or the live reads")
+        self._believed.pop(case.seen.target, None)
+        with self._observer.reserved(work, waiting.spec):
+            remediation = await self._recorder.remediation(waiting, status)
+            case = replace(case, incident=case.incident.model_copy(update={"status": decision.status}))
+            change = change_of(plan, live.templates.get(plan.replica_set_uid) or case.seen.template)
+            after, then = await self._carry_out(case, remediation, change, first=True)
         return after, replace(then, notices=(*decision.notices, *then.notices))
 
     async def _carry_out(self, case: Case, remediation: Remediation, change: Change | Refusal, *, first: bool) -> tuple[Case, Decision]:

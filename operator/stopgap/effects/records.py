@@ -225,11 +225,15 @@ class Records:
     def _take_remediation(self, body: dict[str, Any]) -> None:
         one = Remediation.model_validate(body)
         key = f"{one.metadata.namespace}/{one.metadata.name}"
+        before = self._remediations[one.spec.target_ref.uid].get(key)
         self._remediations[one.spec.target_ref.uid][key] = one
         self._unended.pop(key, None)
         if not one.state.ended:
             self._unended[key] = one
         self.charge(one)
+        # Statuses are our own and no news; a person's word, in the spec, is.
+        if before is not None and before.metadata.generation != one.metadata.generation:
+            self._tell(Target(one.metadata.namespace or "", one.spec.target_ref.kind, one.spec.target_ref.name))
 
     def charge(self, one: Remediation) -> None:
         """Count an action against every budget once it was sent, also before its own record says so."""

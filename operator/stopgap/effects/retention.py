@@ -11,7 +11,8 @@ import msgspec
 from stopgap.api import Incident, Remediation
 from stopgap.api.config import ConfigSpec
 from stopgap.api.incident import CLOSED_LABEL
-from stopgap.api.remediation import RemediationState, RevertState
+from stopgap.api.remediation import RemediationState
+from stopgap.api.revert import RevertState
 from stopgap.api.suspension import SuspensionState
 from stopgap.effects.errors import Conflict, KubeError, NotFound
 from stopgap.effects.kube import Kube, item

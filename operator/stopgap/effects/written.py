@@ -117,7 +117,7 @@ def look_at(raw: bytes, field: Field) -> Look:
 def first_look(remediation: Remediation) -> Look:
     """Return what was decided on, in place of a look: the generation alone tells whether anything has changed since."""
     spec = remediation.spec
-    generation = None if spec.plan.scaler else spec.generation  # the one of the workload says nothing about its autoscaler
+    generation = None if spec.plan.scaler else remediation.decided_generation  # that of the workload says nothing about its autoscaler
     return Look(place_of(remediation).uid, generation, {}, spec.plan.from_digest, None, False, False)
 
 

@@ -104,6 +104,7 @@ class Reason(StrEnum):
     AutoscalerDecides = "AutoscalerDecides", "An autoscaler decides about the number of replicas, and would undo this change."
     NotAuthorized = "NotAuthorized", "Stopgap's ServiceAccount may not make this change here."
     ObserveOnly = "ObserveOnly", "The mode is Observe: the action is described and not taken."
+    ApprovalPending = "ApprovalPending", "The action waits for a person to approve it."
     NoStepApplies = "NoStepApplies", "No step of the policy is meant for this finding."
 
     # How an action ended.
@@ -113,6 +114,8 @@ class Reason(StrEnum):
     Inconclusive = "Inconclusive", "The change was written; whether it helped cannot be told."
     Superseded = "Superseded", "The workload was changed by somebody else before the action; nothing was written."
     Refused = "Refused", "A reason against the action appeared after it was recorded; nothing was written."
+    ApprovalRejected = "ApprovalRejected", "A person rejected the action; nothing was written."
+    ApprovalExpired = "ApprovalExpired", "Nobody approved the action in time; nothing was written."
     OutcomeUnknown = "OutcomeUnknown", "Whether the change was written cannot be told; it is not repeated."
     NotTheRelease = "NotTheRelease", "The older revision fails in the same way, so the release was not to blame."
     FieldsReturned = (
@@ -124,6 +127,8 @@ class Reason(StrEnum):
     # What a person orders.
     Ordered = "Ordered", "A person ordered a step, and it is being carried out."
     OrderRefused = "OrderRefused", "A person ordered a step, and something stands against it."
+
+    Approved = "Approved", "A person approved an action that was waiting."
 
     # What is temporary.
     Restored = "Restored", "What an action had changed for a while was put back."

@@ -30,6 +30,7 @@ from tests.conftest import (
     make_seen,
     make_spent,
     make_template,
+    make_waiting,
     make_workload,
 )
 
@@ -780,6 +781,20 @@ ROWS = (
         ("step undo of policy web is in mode Observe", "remove its mode"),
         make_case(policy=make_policy(steps=[{"name": "undo", "mode": "Observe", "when": {}, "rollback": {}}])),
         make_case(policy=make_policy(steps=[{"name": "undo", "mode": "Automatic", "when": {}, "rollback": {}}])),
+    ),
+    Row(
+        "a person was asked and has not answered",
+        guards.approval_pending,
+        Reason.ApprovalPending,
+        (
+            "until 2026-11-23 10:15:00 UTC",
+            "kubectl -n shop patch rem api-d-uid-g4-1 --type=merge",
+            '{"decision":"Approved"}',
+            "or Rejected",
+        ),
+        make_case(policy=make_policy(mode="Approve"), remediations=(make_waiting(),)),
+        make_case(policy=make_policy(mode="Approve")),
+        until=timedelta(minutes=15),
     ),
     # ------------------------------------------------------------------------------------------------- not the release
     Row(

@@ -172,7 +172,7 @@ def test_a_policy_that_can_work_has_no_fault(spec: dict[str, Any]) -> None:
     ("spec", "reason", "message"),
     [
         pytest.param(
-            {"mode": "Approve"}, Reason.NewerThanOperator, "spec.mode: this version of Stopgap does not know 'Approve'", id="a mode"
+            {"mode": "Rehearse"}, Reason.NewerThanOperator, "spec.mode: this version of Stopgap does not know 'Rehearse'", id="a mode"
         ),
         pytest.param(
             {"targets": {"kinds": ["StatefulSet"], "names": ["api"]}},

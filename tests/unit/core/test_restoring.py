@@ -8,7 +8,7 @@ import pytest
 from tests.conftest import GOOD, NOW, ago, make_case, make_incident, make_policy, make_remediation, make_revision, make_seen, make_workload
 
 from stopgap.api import Remediation
-from stopgap.api.remediation import RevertState
+from stopgap.api.revert import RevertState
 from stopgap.core import restoring
 from stopgap.core.case import Case
 from stopgap.core.decide import decide
