@@ -40,15 +40,15 @@ def owed(one: Remediation, executed_at: datetime | None) -> RevertStatus | None:
 
 
 def restore(case: Case, decision: Decision, found: tuple[Finding, ...]) -> Decision:
-    """Add the next restore that is due, one at a time. While a signal fires it is held, unless a person asks for it."""
+    """Add the next restore that is due, one at a time. Until every signal is quiet it is held, unless a person asks for it."""
     if next(_pending(case), None) is not None:
         decision = replace(decision, look_again=soonest([decision.look_again, _until_due(case), IDLE_LOOK]))
     one = next((one for one in _pending(case) if _due(case, one, decision)), None)
     if one is None:
         return _leftover(case, decision, found)
-    loud = _loud(found)
-    if loud is not None and not _asked(one):
-        return _held(case, decision, one, loud)
+    unquiet = _unquiet(found)
+    if unquiet is not None and not _asked(one):
+        return _held(case, decision, one, unquiet)
     if limits.killed(case):
         return decision
     plan, uid = one.spec.plan, one.metadata.uid or ""
@@ -102,8 +102,9 @@ def _asked(one: Remediation) -> str:
     return said if said in {"now", "abandon"} else ""
 
 
-def _loud(found: tuple[Finding, ...]) -> Finding | None:
-    return next((each for each in found if each.state is State.FIRING), None)
+def _unquiet(found: tuple[Finding, ...]) -> Finding | None:
+    """Return what fires, or else what is not known: after a restart a signal is Unknown at first, however loud it is."""
+    return next((one for state in (State.FIRING, State.UNKNOWN) for one in found if one.state is state), None)
 
 
 def _until_due(case: Case) -> timedelta | None:
@@ -111,24 +112,31 @@ def _until_due(case: Case) -> timedelta | None:
     return min((at - case.now for at in times if at > case.now), default=None)
 
 
-def _held(case: Case, decision: Decision, one: Remediation, loud: Finding) -> Decision:
-    status = one.status
-    if status is None or status.revert is None or status.revert.state is RevertState.HELD or decision.remediation:
+def _held(case: Case, decision: Decision, one: Remediation, why: Finding) -> Decision:
+    """Say what it waits for, once. That a signal is not known is no news for an Event: mostly it is known a moment later."""
+    status, firing = one.status, why.state is State.FIRING
+    if status is None or status.revert is None or decision.remediation:
         return decision
-    message = f"trigger {loud.trigger} fires, so it stays until that is quiet"
+    message = f"trigger {why.trigger} {'fires' if firing else 'is Unknown'}, so it stays until that is quiet"
+    if status.revert.state is RevertState.HELD and (status.revert.message == message or not firing):
+        return decision
     held = status.revert.model_copy(update={"state": RevertState.HELD, "message": message})
     decision = replace(decision, remediation=(one, status.model_copy(update={"revert": held})))
+    return _announced(decision, case.now, Notice(Reason.RestoreHeld, f"{one.spec.plan.summary}: {message}", True)) if firing else decision
+
+
+def _announced(decision: Decision, now: datetime, notice: Notice) -> Decision:
+    """Tell it in the story of the open incident, or where there is none on the workload alone."""
     if decision.status is None:
-        return decision
-    story = Story(decision.status, case.now, decision.notices)
-    story = story.announce(Reason.RestoreHeld, f"{one.spec.plan.summary}: {message}", warning=True).done()
+        return replace(decision, notices=(*decision.notices, notice))
+    story = Story(decision.status, now, decision.notices).announce(notice.reason, notice.message, warning=notice.warning).done()
     return replace(decision, status=story.status, notices=story.notices)
 
 
 def _leftover(case: Case, decision: Decision, found: tuple[Finding, ...]) -> Decision:
     """The workload itself says that something was lent to it, and no record is left of it: then it is put back once all is quiet."""
     lent = orphan(case)
-    if lent is None or _loud(found) or decision.opening or limits.killed(case):
+    if lent is None or _unquiet(found) or decision.opening or limits.killed(case):
         return decision
     if case.incident is not None and not _is_over(case, decision):
         return decision
@@ -148,14 +156,13 @@ def settled(one: Remediation, put: Put, now: datetime) -> RemediationStatus:
 
 def told(case: Case, decision: Decision, lent: Lent, put: Put) -> Decision:
     """Write down how a restore went, on the Remediation and in the incident's story."""
-    one = lent.remediation
+    one, failed = lent.remediation, put.state is RevertState.FAILED
     if one is None:
-        return decision
-    if put.state is RevertState.FAILED and one.status and one.status.revert and one.status.revert.state is RevertState.FAILED:
+        notice = Notice(put.reason, f"{lent.field} of {case.seen.target}: {put.message}", failed)
+        # No record would keep a failure from being told at every look; the Event of it is posted once.
+        again = replace(decision, notices=(*decision.notices, notice), look_again=IDLE_LOOK)
+        return again if failed else _announced(decision, case.now, notice)
+    if failed and one.status and one.status.revert and one.status.revert.state is RevertState.FAILED:
         return replace(decision, look_again=IDLE_LOOK)  # it was told, and is tried for as long as a person asks for it
     decision = replace(decision, remediation=(one, settled(one, put, case.now)))
-    message, failed = f"{one.spec.plan.summary}: {put.message}", put.state is RevertState.FAILED
-    if decision.status is None or case.incident is None or one.spec.incident_ref.uid != case.incident.metadata.uid:
-        return replace(decision, notices=(*decision.notices, Notice(put.reason, message, failed)))
-    story = Story(decision.status, case.now, decision.notices).announce(put.reason, message, warning=failed).done()
-    return replace(decision, status=story.status, notices=story.notices)
+    return _announced(decision, case.now, Notice(put.reason, f"{one.spec.plan.summary}: {put.message}", failed))

@@ -166,8 +166,38 @@ def test_a_signal_that_comes_back_holds_it_and_that_is_said_once() -> None:
     assert held.remediation[1].revert is not None
     assert held.remediation[1].revert.state is RevertState.HELD
     assert Reason.RestoreHeld in {one.reason for one in held.notices}
-    again = decide(over(lent(revert="Held", after="10m", due=ago(minutes=2)), seen=loud()))
+    one, status = held.remediation
+    again = decide(over(one.model_copy(update={"status": status}), seen=loud()))
     assert Reason.RestoreHeld not in {one.reason for one in again.notices}
+
+
+def just_restarted() -> Observation:
+    """Two of five pods are missing, and for how long cannot be known yet."""
+    return quiet(available=3, levels=(Level(NOW, 3, 5),), level_known_since=NOW)
+
+
+@pytest.mark.parametrize(
+    ("one", "changes"),
+    [
+        pytest.param(lent(), {"incident": None}, id="its incident was closed by a person"),
+        pytest.param(lent(after="10m", due=ago(minutes=2)), {}, id="its time has come"),
+    ],
+)
+def test_while_a_signal_is_unknown_as_after_a_restart_it_stays_without_an_event(one: Remediation, changes: dict[str, Any]) -> None:
+    decision = decide(over(one, seen=just_restarted(), **changes))
+    assert [found.state for found in decision.findings] == ["Unknown"]
+    assert decision.restore is None
+    assert decision.remediation is not None
+    assert decision.remediation[1].revert is not None
+    assert "down is Unknown" in decision.remediation[1].revert.message
+    assert Reason.RestoreHeld not in {each.reason for each in decision.notices}
+
+
+def test_once_it_is_known_to_fire_that_is_said_although_it_was_held_before() -> None:
+    one, status = decide(over(lent(after="10m", due=ago(minutes=2)), seen=just_restarted(), incident=None)).remediation or (None, None)
+    assert one is not None
+    told = decide(over(one.model_copy(update={"status": status}), seen=loud(), incident=make_incident(status=STATUS)))
+    assert Reason.RestoreHeld in {each.reason for each in told.notices}
 
 
 @pytest.mark.parametrize("incident", [make_incident(status=STATUS), None], ids=["to its incident", "to nobody but the workload"])
