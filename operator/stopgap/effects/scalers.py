@@ -77,9 +77,27 @@ def _scaled_object(body: dict[str, Any]) -> Scaler:
 def _needed(budget: dict[str, Any], work: Workload) -> int:
     """How many pods a PodDisruptionBudget of this workload's pods needs. A share of them follows the number, and sets no floor."""
     wanted = budget.get("spec", {}).get("minAvailable")
-    selector = (budget.get("spec", {}).get("selector") or {}).get("matchLabels") or {}
     template = msgspec.json.decode(work.template)
     labels = (template.get("metadata") or {}).get("labels") or {}
-    if not isinstance(wanted, int) or not selector or any(labels.get(key) != value for key, value in selector.items()):
-        return 0
-    return wanted
+    return wanted if isinstance(wanted, int) and _selects(budget["spec"].get("selector"), labels) else 0
+
+
+def _selects(selector: dict[str, Any] | None, labels: dict[str, str]) -> bool:
+    """Whether a label selector means these labels: none means nothing, an empty one everything."""
+    if selector is None:
+        return False
+    exact = all(labels.get(key) == value for key, value in (selector.get("matchLabels") or {}).items())
+    return exact and all(_meets(one, labels) for one in selector.get("matchExpressions") or ())
+
+
+def _meets(expression: dict[str, Any], labels: dict[str, str]) -> bool:
+    there, values = expression["key"] in labels, expression.get("values") or ()
+    match expression["operator"]:
+        case "In":
+            return labels.get(expression["key"]) in values
+        case "NotIn":
+            return labels.get(expression["key"]) not in values
+        case "DoesNotExist":
+            return not there
+        case _:
+            return there
