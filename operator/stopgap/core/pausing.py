@@ -58,7 +58,10 @@ def is_marked(remediation: Remediation, body: dict[str, Any]) -> bool:
 
 
 def wants_what_is_there(body: dict[str, Any], target: Target, since: datetime) -> bool:
-    """Whether an Argo CD application has compared after `since` and found in Git what is live. False for what cannot be told."""
+    """Whether an Argo CD application has compared after `since` and found in Git what is live. False for what cannot be told.
+
+    It resumes as a whole, so no other workload of it may differ either: that may be a bad release that was rolled back as well.
+    """
     status = body.get("status") or {}
     try:
         compared = datetime.fromisoformat(str(status.get("reconciledAt", "")))
@@ -66,6 +69,7 @@ def wants_what_is_there(body: dict[str, Any], target: Target, since: datetime) -
         return False
     if compared.tzinfo is None or compared < since + SLACK:
         return False
+    workloads = [one for one in status.get("resources") or () if one.get("group") == "apps"]
     this = (target.kind, target.namespace, target.name)
-    found = [one for one in status.get("resources") or () if (one.get("kind"), one.get("namespace"), one.get("name")) == this]
-    return bool(found) and all(one.get("status") == "Synced" for one in found)
+    known = any((one.get("kind"), one.get("namespace"), one.get("name")) == this for one in workloads)
+    return known and all(one.get("status") == "Synced" for one in workloads)

@@ -64,6 +64,13 @@ def application(status: str = "Synced", compared: datetime | str = NOW, **entry:
     return {"status": {"resources": [listed], "reconciledAt": compared if isinstance(compared, str) else compared.isoformat()}}
 
 
+def together(neighbour: str = "Synced") -> dict[str, Any]:
+    """An application of two Deployments and a ConfigMap, which differs and brings no release back."""
+    settings = {"group": "", "kind": "ConfigMap", "namespace": "shop", "name": "settings", "status": "OutOfSync"}
+    both = [*application()["status"]["resources"], *application(neighbour, name="web")["status"]["resources"], settings]
+    return {"status": {"resources": both, "reconciledAt": NOW.isoformat()}}
+
+
 # ------------------------------------------------------------------------------------------------------------- before the act
 
 
@@ -151,6 +158,8 @@ GIT = "Git no longer holds the bad version"
         pytest.param(paused(), application(compared="soon"), GOOD.digest, "", id="a time that cannot be read"),
         pytest.param(paused(), application(compared="2026-11-23T10:00:00"), GOOD.digest, "", id="a time of no zone"),
         pytest.param(paused(), application(name="other"), GOOD.digest, "", id="another object"),
+        pytest.param(paused(), together(), GOOD.digest, GIT, id="all workloads of the application are Synced"),
+        pytest.param(paused(), together("OutOfSync"), GOOD.digest, "", id="its neighbour, which may be rolled back too, is not"),
         pytest.param(paused(), {}, GOOD.digest, "", id="nothing compared"),
         pytest.param(paused(), application(), "", "", id="a workload that is gone"),
         pytest.param(paused(kind="Kustomization"), application(), GOOD.digest, "", id="Flux compares nothing"),
