@@ -78,7 +78,9 @@ MALFORMED = [
         trigger(crashLoop={"exits": -1}), ("crashLoop.exits: Invalid value: -1", "or equal to 1"), id="a negative number of exits"
     ),
     pytest.param({"guards": {"maxActions": {"count": -1, "within": "1h"}}}, ("maxActions.count", "or equal to 1"), id="a negative budget"),
-    pytest.param({"mode": "Wild"}, ('spec.mode: Unsupported value: "Wild"', '"Observe", "Automatic"'), id="a mode that does not exist"),
+    pytest.param(
+        {"mode": "Wild"}, ('spec.mode: Unsupported value: "Wild"', '"Observe", "Approve", "Automatic"'), id="a mode that does not exist"
+    ),
     pytest.param({"moode": "Observe"}, (".spec.moode: field not declared in schema",), id="a typo"),
 ]
 
@@ -216,16 +218,15 @@ def newer_schema(plane: Cluster) -> Iterator[None]:
     spec = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties"
     items = f"{spec}/triggers/items"
     detector = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-    rules = plane.get("crd", name)["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]["triggers"][
-        "items"
-    ]
+    schema = plane.get("crd", name)["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
+    modes, rules = schema["mode"]["enum"], schema["triggers"]["items"]
     added = [
         {"op": "add", "path": f"{spec}/mode/enum/-", "value": "Rehearse"},
         {"op": "add", "path": f"{items}/properties/latency", "value": detector},
         {"op": "remove", "path": f"{items}/x-kubernetes-validations"},
     ]
     removed = [
-        {"op": "remove", "path": f"{spec}/mode/enum/2"},
+        {"op": "replace", "path": f"{spec}/mode/enum", "value": modes},
         {"op": "remove", "path": f"{items}/properties/latency"},
         {"op": "add", "path": f"{items}/x-kubernetes-validations", "value": rules["x-kubernetes-validations"]},
     ]
