@@ -29,7 +29,13 @@ def paused(kind: str, state: str) -> Remediation:
 
 def compared(at: datetime, desired: str, live: str) -> dict[str, Any]:
     """What Argo CD says after it has compared what Git wants with what was live then."""
-    entry = {"kind": "Deployment", "namespace": "shop", "name": "api", "status": "Synced" if desired == live else "OutOfSync"}
+    entry = {
+        "group": "apps",
+        "kind": "Deployment",
+        "namespace": "shop",
+        "name": "api",
+        "status": "Synced" if desired == live else "OutOfSync",
+    }
     return {"status": {"resources": [entry], "reconciledAt": at.isoformat()}}
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from stopgap.api.remediation import Remediation, RemediationPlan, RemediationState, RemediationStatus, Verdict
-from stopgap.core import choosing, consent, lifecycle
+from stopgap.core import choosing, consent, lifecycle, suspending
 from stopgap.core.case import IDLE_LOOK, Case, Decision
 from stopgap.core.following import ended
 from stopgap.core.lifecycle import Story
@@ -108,7 +108,7 @@ def _approved(case: Case, waiting: Remediation, found: tuple[Finding, ...]) -> D
         first = choice.refused[0]
         message = f"approved by {consent.who(waiting)}, and refused: {'; '.join(one.message for one in choice.refused)}"
         return _ended(case, waiting, found, End(RemediationState.REFUSED, first.reason, message))
-    if choice.plan is None or choice.step is None or not _same(choosing.stored(choice.plan, "", choice.step), waiting):
+    if choice.plan is None or choice.step is None or not _same(case, choosing.stored(choice.plan, "", choice.step), waiting):
         message = "the action would be another one by now, so it is decided afresh"
         return _ended(case, waiting, found, End(RemediationState.SUPERSEDED, Reason.Superseded, message))
     story = lifecycle.decision(told(case, found), choice.step.name, choice.summary, (), allowed=True)
@@ -124,10 +124,16 @@ def _approved(case: Case, waiting: Remediation, found: tuple[Finding, ...]) -> D
     return Decision(findings=found, approved=(waiting, status), status=story.status, notices=story.notices, look_again=_AGAIN)
 
 
-def _same(plan: RemediationPlan, waiting: Remediation) -> bool:
-    # A restart writes the time at which it was planned, which was another one; what a person approved is the one of the record.
-    loose = {"summary": "", "restarted_at": "", "to_digest": ""} if waiting.spec.plan.restarted_at else {"summary": ""}
-    return waiting.spec.plan.model_copy(update=loose) == plan.model_copy(update=loose)
+def _same(case: Case, plan: RemediationPlan, waiting: Remediation) -> bool:
+    # What was planned with the time of then is now planned with another one: what a person approved is the one of the record.
+    approved = waiting.spec.plan
+    loose: dict[str, object] = {"summary": ""}
+    if approved.restarted_at:
+        loose |= {"restarted_at": "", "to_digest": ""}
+    plan = suspending.with_pause(case, plan)
+    if plan.suspends and approved.suspends:
+        plan = plan.model_copy(update={"suspends": plan.suspends.model_copy(update={"expires_at": approved.suspends.expires_at})})
+    return approved.model_copy(update=loose) == plan.model_copy(update=loose)
 
 
 def _ended(case: Case, waiting: Remediation, found: tuple[Finding, ...], end: End) -> Decision:

@@ -30,6 +30,12 @@ def value(kind: str, body: dict[str, Any]) -> Any:
     return (spec.get("syncPolicy") or {}).get("automated") if kind == "Application" else spec.get("suspend")
 
 
+def is_paused(kind: str, body: dict[str, Any]) -> bool:
+    """Whether an owner deploys nothing by itself, whoever said so."""
+    now = value(kind, body)
+    return now is True if kind != "Application" else now is None or now.get("enabled") is False
+
+
 def before(plan: PlannedSuspension) -> Any:
     """Return what was there before."""
     return json.loads(plan.before or "null")

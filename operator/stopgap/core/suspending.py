@@ -140,14 +140,15 @@ def due(one: Remediation, body: dict[str, Any], digest: str, changed_at: datetim
         return "a person asked for it"
     if plan.suspends is None or (status.suspension and status.suspension.state is SuspensionState.FAILED):
         return ""
-    if status.executed_at is None:
-        # Nothing was changed, so that resuming brings nothing back. Where that cannot be told, a person decides.
-        return "" if status.state is RemediationState.OUTCOME_UNKNOWN else "the action was not taken"
+    if status.executed_at is None and status.state is RemediationState.OUTCOME_UNKNOWN:
+        return ""  # whether anything would be brought back cannot be told, so a person decides
+    if status.executed_at is None and (not plan.from_digest or digest in {"", plan.from_digest}):
+        return "the action was not taken"  # and what runs is what ran then: resuming brings nothing back
     if plan.suspends.kind != "Application" or not digest or digest == plan.from_digest or changed_at is None:
         return ""
     ref = one.spec.target_ref
     target = Target(one.metadata.namespace or "", ref.kind, ref.name)
-    since = max(status.executed_at, changed_at)
+    since = max(status.executed_at or changed_at, changed_at)
     return "Git no longer holds the bad version" if pausing.wants_what_is_there(body, target, since) else ""
 
 

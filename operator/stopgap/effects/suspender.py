@@ -87,7 +87,7 @@ class Suspender:
         return Pause(_refused(plan, "somebody resumed it meanwhile"), sure=False)
 
     def _against(self, remediation: Remediation, plan: PlannedSuspension, body: dict[str, Any]) -> Refusal | None:
-        if self._kube.clock.now() > remediation.spec.not_after:
+        if self._kube.clock.now() > remediation.write_until:
             return Refusal(Reason.Superseded, "its owner was not suspended in time; it is decided afresh")
         if RESTORE in (_annotations(body) or {}):
             return _refused(plan, f"its annotation {RESTORE} says that it is suspended for something else")
@@ -130,6 +130,8 @@ class Suspender:
             return SuspensionStatus(state=SuspensionState.NOT_NEEDED, at=now, message="it is gone")
         if not pausing.is_marked(remediation, body):
             return suspending.unmarked(remediation, body, now)
+        if not pausing.is_paused(plan.kind, body):
+            return await self._resume(plan, body, "", now)  # a person did, by the tool's own command, which leaves our marks
         why = suspending.due(remediation, body, *await self._workload(remediation))
         return await self._resume(plan, body, why, now) if why else suspending.expired(remediation, now)
 

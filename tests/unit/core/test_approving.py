@@ -1,7 +1,7 @@
 """An action that waits for a person: every way in which the wait ends, and what an approval leads to."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -28,6 +28,7 @@ from stopgap.core.case import Case, Decision
 from stopgap.core.decide import decide, judge
 from stopgap.core.objecting import objection
 from stopgap.core.storm import Breaker, Count, Stage, unverified
+from stopgap.model.observation import Pausable
 from stopgap.model.reasons import Reason
 
 APPROVE = make_policy(mode="Approve")
@@ -48,6 +49,22 @@ def waiting_case(said: str = "", **changes: Any) -> Case:
         answer = make_waiting(said).spec.approval
         one = one.model_copy(update={"spec": one.spec.model_copy(update={"approval": answer})})
     return make_case(**{"policy": APPROVE, "remediations": (one,), **changes})
+
+
+def suspending_case(said: str, owner: str = "web") -> Case:
+    """An action that suspends the owner first waits for a person since two minutes ago."""
+    policy = make_policy(mode="Approve", gitOps="SuspendOwner")
+
+    def at(now: datetime, found: str) -> Case:
+        pausable = Pausable("argoproj.io/v1alpha1", "Application", "argocd", found, "app-uid", "{}", "", may_patch=True)
+        return make_case(policy=policy, seen=make_seen(now=now, live=make_live(owner="Argo CD syncs this", pausable=pausable)))
+
+    intent = decide(at(ago(minutes=2), "web")).intent
+    assert intent is not None
+    assert intent.spec.plan.suspends is not None
+    one = make_waiting(said)
+    spec = intent.spec.model_copy(update={"approval": one.spec.approval})
+    return replace(at(NOW, owner), remediations=(one.model_copy(update={"spec": spec}),))
 
 
 def quiet_seen(**changes: Any) -> Any:
@@ -110,6 +127,16 @@ def test_while_it_waits_the_workload_is_not_busy_and_no_action_counts_as_unverif
     case = waiting_case()
     assert case.active is None
     assert unverified(case.remediations, NOW) == frozenset()
+
+
+def test_an_approved_action_that_suspends_the_owner_first_is_the_one_that_was_approved() -> None:
+    decision = decide(suspending_case("Approved"))
+    assert decision.approved is not None
+    assert decision.approved[1].state is RemediationState.PENDING
+
+
+def test_an_approval_to_suspend_one_owner_is_none_for_another() -> None:
+    assert ended_as(decide(suspending_case("Approved", owner="other"))) == (RemediationState.SUPERSEDED, Reason.Superseded)
 
 
 ENDS = [

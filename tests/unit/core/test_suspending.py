@@ -175,12 +175,35 @@ GIT = "Git no longer holds the bad version"
             "the action was not taken",
             id="nothing was changed, so that nothing comes back",
         ),
+        pytest.param(
+            paused(executedAt=None), application("OutOfSync"), "", "the action was not taken", id="nor is there what could come back"
+        ),
+        pytest.param(
+            paused(executedAt=None), application("OutOfSync"), GOOD.digest, "", id="somebody else put a fix there, or a later action did"
+        ),
+        pytest.param(paused(executedAt=None), application(), GOOD.digest, GIT, id="and that fix is in Git by now"),
     ],
 )
 def test_it_is_resumed_when_its_own_template_is_not_the_denied_one_or_a_person_says_so(
     one: Remediation, body: dict[str, Any], digest: str, why: str
 ) -> None:
     assert suspending.due(one, body, digest, ago(minutes=4)) == why
+
+
+@pytest.mark.parametrize(
+    ("kind", "spec", "is_paused"),
+    [
+        pytest.param("Kustomization", {"suspend": True}, True, id="flux suspend"),
+        pytest.param("Kustomization", {"suspend": False}, False, id="resumed by hand"),
+        pytest.param("HelmRelease", {}, False, id="flux resume removes the field"),
+        pytest.param("Application", {"syncPolicy": {"automated": {"prune": True, "enabled": False}}}, True, id="automated sync is off"),
+        pytest.param("Application", {"syncPolicy": {"automated": {"prune": True, "enabled": True}}}, False, id="switched on in the UI"),
+        pytest.param("Application", {"syncPolicy": {"automated": {}}}, False, id="automated without more is on"),
+        pytest.param("Application", {}, True, id="taken away altogether"),
+    ],
+)
+def test_a_person_may_resume_an_owner_by_its_own_command(kind: str, spec: dict[str, Any], is_paused: bool) -> None:  # noqa: FBT001
+    assert pausing.is_paused(kind, {"spec": spec}) is is_paused
 
 
 def test_what_was_compared_before_the_workload_was_changed_again_says_nothing() -> None:
