@@ -169,12 +169,12 @@ def _has_failed(one: Remediation) -> bool:
 
 
 def goes_on(case: Case, one: Remediation, found: tuple[Finding, ...]) -> bool:
-    """Whether the ladder has another step after one that did not help."""
+    """Whether the ladder has another step after one that did not help; the next is taken only while a signal says so."""
     steps = case.policy.spec.steps if case.policy else ()
     failed = next((step for step in steps if step.name == one.spec.step), None)
     if failed is None or failed.on_failure is not OnFailure.NEXT:
         return False
-    return any(_meant(case, step, found) for step in steps)
+    return any(each.state is State.FIRING for each in found) and any(_meant(case, step, found) for step in steps)
 
 
 def _reads(case: Case, aim: Aim, refused: tuple[Refusal, ...]) -> Reads:

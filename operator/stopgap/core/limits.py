@@ -16,6 +16,7 @@ from stopgap.model.reasons import Reason
 PAUSE = "stopgap.dev/pause"
 MOST_IN_VAIN = 3
 """Intents in a row for one state of a workload that may come to nothing."""
+_CAME_TO_NOTHING = frozenset({RemediationState.SUPERSEDED, RemediationState.REFUSED})
 
 
 def pause_mark(annotations: Mapping[str, str]) -> str:
@@ -123,12 +124,12 @@ def attempts_exhausted(situation: Situation) -> Refusal | None:
 
 
 def _in_vain(case: Case) -> Refusal | None:
-    """An action that the API server does not take is not intended for ever: each intent is a record, and nobody would be called."""
+    """An action that comes to nothing each time is not intended for ever: each intent is a record, and nobody would be called."""
     work = case.seen.workload
     given_up = [
         one
         for one in case.of_incident()
-        if one.state is RemediationState.SUPERSEDED and work and one.spec.generation == work.generation and not one.spec.expires_at
+        if one.state in _CAME_TO_NOTHING and work and one.spec.generation == work.generation and not one.spec.expires_at
     ]
     if len(given_up) < MOST_IN_VAIN or given_up[-1].status is None:
         return None

@@ -223,11 +223,12 @@ def is_closed(incident: Incident) -> bool:
 
 
 def _same_intent(found: RemediationSpec, wanted: RemediationSpec) -> bool:
-    return (found.incident_ref.uid, found.target_ref.uid, found.plan.to_digest) == (
-        wanted.incident_ref.uid,
-        wanted.target_ref.uid,
-        wanted.plan.to_digest,
-    )
+    return _end_state(found) == _end_state(wanted)
+
+
+def _end_state(spec: RemediationSpec) -> tuple[object, ...]:
+    plan = spec.plan
+    return (spec.incident_ref.uid, spec.target_ref.uid, spec.step, plan.field, plan.to_digest, plan.before, plan.ours, plan.scaler)
 
 
 def _replace_status(version: str | None, status: BaseModel) -> list[dict[str, Any]]:

@@ -103,6 +103,29 @@ def test_on_failure_says_whether_people_are_called(on_failure: str, people: bool
     assert people == any(one.type == "Escalated" and one.status == "True" for one in decision.status.conditions)
 
 
+def test_a_next_step_that_no_signal_asks_for_does_not_keep_people_from_being_called() -> None:
+    manual = {"sources": ["Manual"]}
+    out = ended("more", "Verifying", action="Scale", plan=SCALED, verifyUntil=ago(minutes=1))
+    full = Flag(True, "FailedCreate", "exceeded quota: few", ago(minutes=4), ago(minutes=4))
+    case = ladder({**MORE, "when": manual}, {**KICK, "when": manual}, remediations=(out,))
+    work = msgspec.structs.replace(make_workload(available_replicas=2), replica_failure=full)
+    incident = make_incident(status={"detectedAt": NOW}, source={"type": "Manual"})
+    decision = decide(replace(case, incident=incident, seen=replace(case.seen, workload=work, exits=(), pods=())))
+    assert decision.remediation is not None
+    assert decision.remediation[1].conditions[-1].reason == "NoCapacity"
+    assert decision.status is not None
+    assert "Escalated" in {one.type for one in decision.status.conditions if one.status == "True"}
+
+
+def test_a_step_for_a_trigger_that_does_not_fire_is_not_meant() -> None:
+    triggers = [{"name": "crash", "crashLoop": {}}, {"name": "pull", "imagePull": {}}]
+    policy = make_policy(steps=[{**MORE, "when": {"triggers": ["pull"]}}, KICK], triggers=triggers)
+    choice = chosen(replace(ladder(MORE, KICK), policy=policy))
+    assert choice.step is not None
+    assert choice.step.name == "kick"
+    assert choice.passed == ()
+
+
 def test_when_nothing_is_left_people_are_called_once_with_what_was_tried_and_what_was_not_and_why() -> None:
     tried = ended("more", "Failed", message="2 of 5 are available", action="Scale", plan=SCALED)
     case = ladder(UNDO, MORE, health=replace_nothing_good(), remediations=(tried,))
@@ -159,6 +182,15 @@ def test_the_intent_of_a_scale_holds_its_inverse() -> None:
     assert (plan.field, plan.before, plan.ours, plan.scaler.uid) == ("MinReplicas", 2, 5, "hpa-uid")
     assert plan.revert is not None
     assert plan.revert.on == "Resolved"
+
+
+@pytest.mark.parametrize(("revert", "on", "after"), [({"after": "30m"}, None, "30m"), ({"on": "Manual"}, "Manual", "")])
+def test_what_the_step_says_about_putting_back_is_recorded(revert: dict[str, str], on: str | None, after: str) -> None:
+    case = ladder({**MORE, "revert": revert})
+    meant = intent(case, chosen(case), judge(case))
+    assert meant is not None
+    assert meant.spec.plan.revert is not None
+    assert (meant.spec.plan.revert.on, meant.spec.plan.revert.after) == (on, after)
 
 
 def test_why_a_step_was_passed_over_is_still_told_while_the_next_one_is_out() -> None:

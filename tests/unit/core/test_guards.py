@@ -85,8 +85,8 @@ def spent_case(*spent: Any, config: dict[str, Any] | None = None, **policy: Any)
     return make_case(spent=spent, policy=make_policy(**policy), config=ConfigSpec.model_validate(config or {}))
 
 
-def in_vain(count: int, **spec: Any) -> Case:
-    status = {"state": "Superseded", "message": "it was not written in time (5 tries); it is decided afresh"}
+def in_vain(count: int, *, state: str = "Superseded", **spec: Any) -> Case:
+    status = {"state": state, "message": "it was not written in time (5 tries); it is decided afresh"}
     return make_case(remediations=tuple(make_remediation(name=f"r-{number}", status=status, **spec) for number in range(count)))
 
 
@@ -457,6 +457,14 @@ ROWS = (
         ("intended 3 times", "it was not written in time (5 tries)"),
         in_vain(3),
         in_vain(2),
+    ),
+    Row(
+        "what was refused three times at the last moment, such as by an owner that cannot be suspended, is not intended again",
+        limits.attempts_exhausted,
+        Reason.AttemptsExhausted,
+        ("intended 3 times",),
+        in_vain(3, state="Refused"),
+        in_vain(2, state="Refused"),
     ),
     Row(
         "what somebody else's changes made void does not count as tried in vain",
