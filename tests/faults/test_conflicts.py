@@ -122,7 +122,7 @@ def test_an_api_server_that_fails_for_seconds_in_the_hot_path_is_waited_for(scen
 def test_frozen_watches_bring_no_second_action(scene: Scene) -> None:
     scene.operator()
     scene.healthy()
-    held = scene.proxy.hold(ACT, at="reply")
+    held = scene.proxy.hold(ACT)  # not the reply: nothing of what the write leads to may have been seen before the watches freeze
     scene.shop.release(BAD)
     held.wait()
     scene.proxy.freeze_watches()
