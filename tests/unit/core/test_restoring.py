@@ -8,11 +8,13 @@ import pytest
 from tests.conftest import GOOD, NOW, ago, make_case, make_incident, make_policy, make_remediation, make_revision, make_seen, make_workload
 
 from stopgap.api import Remediation
+from stopgap.api.config import ConfigSpec
 from stopgap.api.revert import RevertState
 from stopgap.core import restoring
 from stopgap.core.case import Case
 from stopgap.core.decide import decide
 from stopgap.core.restoring import Put
+from stopgap.core.storm import Breaker, Stage
 from stopgap.model.observation import Observation
 from stopgap.model.reasons import Reason
 from stopgap.model.workload import Flag, Level
@@ -32,6 +34,9 @@ STATUS: dict[str, Any] = {
         {"type": "Mitigated", "status": "True", "reason": "Mitigated", "message": "", "lastTransitionTime": "2026-11-23T09:50:00Z"}
     ],
 }
+
+
+STOPPED = ConfigSpec.model_validate({"pauseRequests": [{"name": "ana", "reason": "audit"}]})
 
 
 def lent(*, on: str = "Resolved", after: str = "", asked: str = "", revert: str = "Pending", due: datetime | None = None) -> Remediation:
@@ -90,6 +95,21 @@ def test_it_is_put_back_before_the_incident_is_over() -> None:
     assert not decision.closed
 
 
+def test_a_storm_keeps_nothing_from_being_put_back() -> None:
+    assert decide(over(lent(), storm=(Breaker("shop", Stage.OPEN, NOW),))).restore is not None
+
+
+def test_when_it_is_due_is_counted_from_the_write() -> None:
+    owed = restoring.owed(lent(after="30m"), NOW)
+    assert owed is not None
+    assert owed.due_at == NOW + timedelta(minutes=30)
+    at_the_end = restoring.owed(lent(), NOW)
+    assert at_the_end is not None
+    assert at_the_end.due_at is None
+    assert restoring.owed(lent(), None) is None
+    assert restoring.owed(make_remediation(), NOW) is None
+
+
 def test_once_it_is_put_back_the_incident_is_over() -> None:
     decision = decide(over(lent(revert="Done"), seen=quiet(replicas=3, available=3)))
     assert decision.restore is None
@@ -118,6 +138,8 @@ def test_what_was_not_written_owns_no_further_fields() -> None:
         pytest.param(lent(revert="Done"), {}, id="it is done"),
         pytest.param(lent(on="Manual", asked="later"), {}, id="a person has written something else"),
         pytest.param(lent(), {"config_paused": "stop"}, id="the kill switch is on"),
+        pytest.param(lent(), {"config": None}, id="nobody knows whether the kill switch is on"),
+        pytest.param(lent(), {"config": STOPPED}, id="the kill switch is on, with a reason"),
         pytest.param(lent(), {"seen": loud()}, id="a signal fires"),
     ],
 )

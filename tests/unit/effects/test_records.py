@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from tests.conftest import NOW, TARGET, executed, make_remediation
 
-from stopgap.api import Remediation
+from stopgap.api import Remediation, WorkloadHealth
 from stopgap.effects.record import dumped
 from stopgap.effects.records import Records
 
@@ -14,6 +14,10 @@ def holding(remediation: Remediation) -> Records:
     records = Records(lambda _: None, lambda _: None)
     records.take(Remediation, dumped(remediation))
     return records
+
+
+def over(revert: str) -> dict[str, Any]:
+    return executed(state="Succeeded", fieldsReturned=True, revert={"state": revert})
 
 
 @pytest.mark.parametrize(
@@ -27,6 +31,10 @@ def holding(remediation: Remediation) -> Records:
         pytest.param({"state": "Superseded", "suspension": {"state": "Suspended"}}, True, id="over, and its owner is suspended"),
         pytest.param({"state": "Superseded", "suspension": {"state": "Held"}}, True, id="over, and its owner is suspended for too long"),
         pytest.param({"state": "Superseded", "suspension": {"state": "Resumed"}}, False, id="over, and its owner is resumed"),
+        pytest.param(over("Pending"), True, id="over, and something is to be put back"),
+        pytest.param(over("Held"), True, id="over, and putting back waits for a signal"),
+        pytest.param(over("Failed"), True, id="over, and putting back failed"),
+        pytest.param(over("Done"), False, id="over, and it was put back"),
     ],
 )
 def test_an_action_that_is_not_over_wants_a_look_whatever_became_of_its_incident(
@@ -44,3 +52,15 @@ def test_an_action_is_counted_from_when_it_was_sent_and_once() -> None:
     records.charge(done)
     records.take(Remediation, dumped(done))
     assert [(one.at, one.namespace) for one in records.spent()] == [(NOW, "shop")]
+
+
+def test_an_action_whose_record_was_deleted_is_counted_by_the_memory_of_its_workload_and_once() -> None:
+    records = Records(lambda _: None, lambda _: None)
+    said = {"lastActions": [{"remediation": "r-uid", "policyUid": "p-uid", "at": NOW.isoformat()}]}
+    spec = {"targetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "api", "uid": "d-uid"}}
+    body = {"metadata": {"name": "api-d", "namespace": "shop", "resourceVersion": "5"}, "spec": spec, "status": said}
+    records.take(WorkloadHealth, body)
+    assert [(one.at, one.namespace, one.policy_uid) for one in records.spent()] == [(NOW, "shop", "p-uid")]
+    done = make_remediation(status=executed())
+    records.take(Remediation, dumped(done.model_copy(update={"metadata": done.metadata.model_copy(update={"uid": "r-uid"})})))
+    assert len(records.spent()) == 1
