@@ -106,6 +106,7 @@ class Runtime:
             telemetry=self.telemetry,
             leading=self.leading,
             counts_are_true=self._counts_are_true,
+            heard_again=self._heard_again,
             now=self._now,
             own_namespace=self.settings.own_namespace,
         )
@@ -219,10 +220,9 @@ class Runtime:
         with suppress(KubeError):
             # The watches have kept for themselves the connections that were open.
             await self.kube.warm()
-        # Namespaces that came after their workloads are counted once, now, and not one by one.
-        self.tally.policies_changed("")
         log.info("synced", extra={"workloads": len(self.index.workload_uids()), "pods_in_trouble": len(self.index.pod_uids())})
-        self._look_at(self._worth_a_look())
+        # Namespaces that came after their workloads are counted once, now, and not one by one.
+        self._heard_again()
 
     def _start(self, version: str, plural: str, decode: type[Any], sink: Any) -> list[Watch[Any]]:
         made = [Watch(self.kube, path, decode, sink, name=path) for path in self._own.paths(version, plural)]
@@ -233,6 +233,11 @@ class Runtime:
 
     def _counts_are_true(self) -> bool:
         return self.synced() or not self._wanted.is_set()
+
+    def _heard_again(self) -> None:
+        """Make up for what was not looked at while a watch was in trouble: one that goes on where it was sends nothing anew."""
+        self.tally.policies_changed("")
+        self._look_at(self._worth_a_look())
 
     # ------------------------------------------------------------------------------------------------------ what changed
 
@@ -292,6 +297,7 @@ class Runtime:
     def _lost(self) -> None:
         log.warning("not leading any more; the holder of the Lease acts")
         self.storm.forget()
+        self._trust.forget()
 
     def _failed(self, target: Target, error: Exception) -> None:
         self.telemetry.failed(error)

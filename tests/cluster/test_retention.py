@@ -9,7 +9,7 @@ import pytest
 from tests.cluster.cluster import Cluster
 from tests.cluster.harness import Operator, Shop
 
-from stopgap.api import RemediationConfig
+from stopgap.api import Incident, RemediationConfig
 from stopgap.effects.connection import connect
 from stopgap.effects.kube import Kube
 from stopgap.effects.ownlists import OwnLists
@@ -34,9 +34,9 @@ def incident(shop: Shop, name: str, *, closed: bool, resolved: timedelta | None)
         shop.kubectl("patch", "incident", name, "--subresource=status", "--type=merge", "-p", json.dumps(patch))
 
 
-def remediation(shop: Shop, name: str, **status: Any) -> None:
+def remediation(shop: Shop, name: str, incident_ref: dict[str, str] | None = None, **status: Any) -> None:
     spec = {
-        "incidentRef": {"name": "gone"},
+        "incidentRef": incident_ref or {"name": "gone"},
         "targetRef": {"name": "api", "uid": "u"},
         "policyRef": {"name": "web"},
         "step": "undo",
@@ -68,17 +68,21 @@ async def test_only_what_is_over_for_long_enough_and_owes_nothing_is_removed(sho
     incident(shop, "old", closed=True, resolved=OLD)
     incident(shop, "young", closed=True, resolved=YOUNG)
     incident(shop, "open", closed=False, resolved=None)
-    over = {"state": "Succeeded", "executedAt": ago(OLD), "endedAt": ago(OLD)}
+    over: dict[str, Any] = {"state": "Succeeded", "executedAt": ago(OLD), "endedAt": ago(OLD)}
     remediation(shop, "old", **over, fieldsReturned=True)
     remediation(shop, "young", **{**over, "endedAt": ago(YOUNG)}, fieldsReturned=True)
     remediation(shop, "owes-its-fields", **over)
     remediation(shop, "owes-its-resume", **over, fieldsReturned=True, suspension={"state": "Held"})
     remediation(shop, "owes-its-restore", **over, fieldsReturned=True, revert={"state": "Failed"})
     remediation(shop, "was-put-back", **over, fieldsReturned=True, revert={"state": "Done"})
+    still = shop.get("incident", "open")
+    retention[1].take(Incident, still)
+    remediation(shop, "of-the-open-one", {"name": "open", "uid": still["metadata"]["uid"]}, **over, fieldsReturned=True)
     assert await retention[0].sweep() == 3
     assert {one["metadata"]["name"] for one in shop.items("incidents")} == {"young", "open"}
     assert {one["metadata"]["name"] for one in shop.items("remediations")} == {
         "young",
+        "of-the-open-one",
         "owes-its-fields",
         "owes-its-restore",
         "owes-its-resume",

@@ -21,7 +21,10 @@ REPEATED: Final = (Incident, RemediationPolicy, ClusterRemediationPolicy, Remedi
 
 
 class Housekeeping:
-    """Runs beside the queue. `counts_are_true` says whether the workloads were listed, or are not to be listed at all."""
+    """Runs beside the queue. `counts_are_true` says whether the workloads were listed, or are not to be listed at all.
+
+    `heard_again` is told whenever that has become so: what came meanwhile was not looked at.
+    """
 
     def __init__(  # noqa: PLR0913 - everything that it keeps
         self,
@@ -35,6 +38,7 @@ class Housekeeping:
         telemetry: Telemetry,
         leading: Callable[[], bool],
         counts_are_true: Callable[[], bool],
+        heard_again: Callable[[], None],
         now: Callable[[], datetime],
         own_namespace: str,
     ) -> None:
@@ -47,15 +51,20 @@ class Housekeeping:
         self._telemetry = telemetry
         self._leading = leading
         self._counts_are_true = counts_are_true
+        self._heard_again = heard_again
         self._now = now
         self._own_namespace = own_namespace
 
     async def run(self) -> None:
         """Keep house for ever."""
-        last = time.monotonic()
+        last, true_before = time.monotonic(), True
         while True:
             self._gauge()
-            if self._leading() and self._counts_are_true():
+            true = self._counts_are_true()
+            if true and not true_before:
+                self._heard_again()
+            true_before = true
+            if self._leading() and true:
                 await self._policies.write()
                 self._records.forget_spent(self._now() - matching.LONGEST_WINDOW)
                 self._storm.evaluate()

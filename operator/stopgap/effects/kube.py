@@ -35,6 +35,8 @@ _METHODS = {
     "delete": "DELETE",
 }
 _JSON = "application/json"
+_PAGE = 500
+"""Objects in one answer to a list."""
 _WRITTEN_BY = {"fieldManager": "stopgap"}
 
 
@@ -47,6 +49,15 @@ class PatchKind(StrEnum):
     """The fields to change; null removes. With a metadata.resourceVersion in it, a changed object gives Conflict."""
     APPLY = "application/apply-patch+yaml"
     """Server-side apply; JSON is YAML too."""
+
+
+class _ListMeta(msgspec.Struct):
+    continue_: str = msgspec.field(default="", name="continue")
+
+
+class _Page(msgspec.Struct):
+    metadata: _ListMeta
+    items: list[msgspec.Raw]
 
 
 def collection(group_version: str, plural: str, namespace: str | None = None) -> str:
@@ -141,6 +152,18 @@ class Kube:
     async def get(self, path: str, params: Params | None = None) -> bytes:
         """Read one object, or list a collection. Sent once more by itself if a kept connection turns out to be dead."""
         return await self._ask("get" if resource_of(path)[1] else "list", path, params=params)
+
+    async def items(self, path: str, params: Params | None = None) -> AsyncGenerator[msgspec.Raw, None]:
+        """List a collection page by page; yields each object as it came. Raises what get() raises, also between two pages."""
+        token = ""
+        while True:
+            asked = {**(params or {}), "limit": _PAGE, **({"continue": token} if token else {})}
+            page = msgspec.json.decode(await self.get(path, asked), type=_Page)
+            for one in page.items:
+                yield one
+            token = page.metadata.continue_
+            if not token:
+                return
 
     async def create(self, path: str, body: object, params: Params | None = None) -> bytes:
         """Create an object in a collection; returns it as stored. A taken name raises Conflict with already_exists."""

@@ -64,20 +64,13 @@ class OwnLists:
             return
 
     async def _listed(self, kind: type[Kind]) -> Any:
+        only = {"labelSelector": f"{CLOSED_LABEL}!=true"} if kind is Incident else {}
         for path in self.paths_of(kind):
-            token = ""
-            while True:
-                params = {"limit": "500", "continue": token} if token else {"limit": "500"}
-                if kind is Incident:
-                    params["labelSelector"] = f"{CLOSED_LABEL}!=true"
-                page = msgspec.json.decode(await self._kube.get(path, params))
-                for body in page["items"]:
-                    body["kind"], body["apiVersion"] = kind.__name__, API_VERSION
-                    self._records.take(kind, body)
-                    yield body["metadata"].get("namespace", ""), body["metadata"]["name"]
-                token = page["metadata"].get("continue", "")
-                if not token:
-                    break
+            async for raw in self._kube.items(path, only):
+                body = msgspec.json.decode(raw)
+                body["kind"], body["apiVersion"] = kind.__name__, API_VERSION
+                self._records.take(kind, body)
+                yield body["metadata"].get("namespace", ""), body["metadata"]["name"]
 
     def paths_of(self, kind: type[Kind]) -> list[str]:
         """Return where an own kind is listed and watched. What is of the whole cluster may not be read by a namespaced installation."""

@@ -1,8 +1,6 @@
 """Tells people what Stopgap makes of their policies: Ready or why not, paused or not, what each is about, and what came of it."""
 
-import asyncio
 import logging
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -11,6 +9,7 @@ from typing import Any, Final
 from stopgap.api.clusterpolicy import Policy
 from stopgap.api.policy import PolicyStatus, TrustRecord
 from stopgap.core import matching, standing
+from stopgap.effects.breath import Breath
 from stopgap.effects.errors import KubeError
 from stopgap.effects.index import Index
 from stopgap.effects.namespaces import Namespaces
@@ -24,8 +23,6 @@ from stopgap.model.observation import Refusal
 
 BETWEEN_COUNTS: Final = timedelta(minutes=1)
 """How often changed figures alone are worth a write."""
-AT_ONCE: Final = 0.002
-"""Seconds of counting before everything else has its turn: an action must not wait for a statistic."""
 log = logging.getLogger(__name__)
 
 
@@ -74,7 +71,7 @@ class PolicyKeeper:
                 log.info("the status of a policy could not be written", extra={"error": str(error)[:300]})
 
     async def _statuses(self, now: datetime, *, figures_too: bool) -> list[tuple[Policy | dict[str, Any], PolicyStatus]]:
-        breath = _Breath()
+        breath = Breath()
         tally = await self._tally(breath)
         found: list[tuple[Policy | dict[str, Any], PolicyStatus]] = []
         for policy in self._records.all_policies():
@@ -90,7 +87,7 @@ class PolicyKeeper:
                 found.append((body, _unreadable(why, now, body["metadata"].get("generation", 0))))
         return found
 
-    async def _tally(self, breath: "_Breath") -> Tally:
+    async def _tally(self, breath: Breath) -> Tally:
         """Count, and let everything else have its turn in between."""
         tally = Tally()
         for work in list(self._index.workloads()):
@@ -107,18 +104,6 @@ class PolicyKeeper:
         for spent in self._records.spent():
             tally.action(spent)
         return tally
-
-
-class _Breath:
-    """Gives way whenever the loop was held for long enough."""
-
-    def __init__(self) -> None:
-        self._since = time.monotonic()
-
-    async def taken(self) -> None:
-        if time.monotonic() - self._since > AT_ONCE:
-            await asyncio.sleep(0)
-            self._since = time.monotonic()
 
 
 def _unreadable(why: Refusal, now: datetime, generation: int) -> PolicyStatus:

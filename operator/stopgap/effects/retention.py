@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -24,7 +25,6 @@ PERMISSIONS: Final = (Permission("stopgap.dev", ("incidents", "remediations"), (
 EVERY: Final = timedelta(hours=1)
 MOST_AT_ONCE: Final = 200
 """Objects removed in one sweep: what has gathered for months must not flood the API server when the time is shortened."""
-PAGE: Final = "500"
 log = logging.getLogger(__name__)
 
 
@@ -49,18 +49,18 @@ class _Status(msgspec.Struct, rename="camel"):
     suspension: _Revert | None = None
 
 
+class _Incident(msgspec.Struct):
+    uid: str = ""
+
+
+class _Spec(msgspec.Struct, rename="camel"):
+    incident_ref: _Incident = msgspec.field(default_factory=_Incident)
+
+
 class _Object(msgspec.Struct):
     metadata: _Meta
+    spec: _Spec = msgspec.field(default_factory=_Spec)
     status: _Status = msgspec.field(default_factory=_Status)
-
-
-class _ListMeta(msgspec.Struct):
-    continue_: str = msgspec.field(default="", name="continue")
-
-
-class _Page(msgspec.Struct):
-    metadata: _ListMeta
-    items: list[_Object]
 
 
 class Retention:
@@ -84,17 +84,19 @@ class Retention:
         self._swept = swept
 
     async def run(self) -> None:
-        """Sweep as soon as this copy leads, and every hour then. What fails has its turn again at the next sweep."""
+        """Sweep as soon as this copy leads, again too, and every hour then. What fails has its turn again at the next sweep."""
+        due = 0.0
         while True:
             if not self._ready():
-                await asyncio.sleep(1)
-                continue
-            try:
-                await self.sweep()
-                await self._swept()
-            except KubeError as error:
-                log.info("what is over could not be removed or counted", extra={"error": str(error)[:300]})
-            await asyncio.sleep(EVERY.total_seconds())
+                due = 0.0  # another copy leads, and what it closes is not told to us
+            elif time.monotonic() >= due:
+                due = time.monotonic() + EVERY.total_seconds()
+                try:
+                    await self.sweep()
+                    await self._swept()
+                except KubeError as error:
+                    log.info("what is over could not be removed or counted", extra={"error": str(error)[:300]})
+            await asyncio.sleep(1)
 
     async def sweep(self) -> int:
         """Remove what was over before the time that the platform keeps it for; returns how many objects. Unreadable config: none."""
@@ -103,25 +105,19 @@ class Retention:
         config = self._records.config.spec if self._records.config else ConfigSpec()
         before = self._now() - config.retention.resolved_for
         removed = 0
+        # What was tried in an open incident is what keeps it from being tried again, however long ago.
+        open_ones = frozenset(one.metadata.uid for one in self._records.open_incidents())
         for kind, over in ((Incident, _incident_over), (Remediation, _remediation_over)):
             async for one in self._listed(kind):
-                if removed < MOST_AT_ONCE and over(one.status, before):
+                if removed < MOST_AT_ONCE and one.spec.incident_ref.uid not in open_ones and over(one.status, before):
                     removed += await self._remove(kind, one)
         return removed
 
     async def _listed(self, kind: type[Kind]) -> AsyncIterator[_Object]:
+        only = {"labelSelector": f"{CLOSED_LABEL}=true"} if kind is Incident else {}
         for path in self._own.paths(API_VERSION, kind.plural):
-            token = ""
-            while True:
-                params = {"limit": PAGE, **({"continue": token} if token else {})}
-                if kind is Incident:
-                    params["labelSelector"] = f"{CLOSED_LABEL}=true"
-                page = msgspec.json.decode(await self._kube.get(path, params), type=_Page)
-                for one in page.items:
-                    yield one
-                token = page.metadata.continue_
-                if not token:
-                    break
+            async for raw in self._kube.items(path, only):
+                yield msgspec.json.decode(raw, type=_Object)
 
     async def _remove(self, kind: type[Kind], one: _Object) -> bool:
         meta = one.metadata

@@ -55,6 +55,21 @@ async def raw_serving(
 DEPLOYMENT = item("apps/v1", "deployments", "api", namespace="shop")
 
 
+async def test_a_list_is_read_to_its_last_page() -> None:
+    async def answer(request: web.Request) -> web.Response:
+        asked.append(dict(request.query))
+        start = int(request.query.get("continue", "0"))
+        more = {"continue": str(start + 2)} if start < 4 else {}
+        return web.json_response({"metadata": more, "items": [{"n": start}, {"n": start + 1}]})
+
+    asked: list[dict[str, str]] = []
+    async with serving(answer) as connection, Kube(connection) as kube:
+        found = [msgspec.json.decode(one)["n"] async for one in kube.items("/apis/apps/v1/deployments", {"labelSelector": "a=b"})]
+    assert found == [0, 1, 2, 3, 4, 5]
+    assert [one.get("continue") for one in asked] == [None, "2", "4"]
+    assert {(one["labelSelector"], one["limit"]) for one in asked} == {("a=b", "500")}
+
+
 @pytest.mark.parametrize(
     ("status", "reason", "meaning"),
     [
