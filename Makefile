@@ -47,7 +47,7 @@ generate: setup ## write crds/, manifests/rbac.yaml and docs/reference/ from the
 
 test: check test-cluster ## everything: the fast part, then the same promises on a real control plane (what CI runs)
 
-test-cluster: setup
+test-cluster: setup ## only the promises on a real control plane
 	@$(BIN)/python tests/cluster/cli.py build
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope tests/cluster tests/faults
 
@@ -80,7 +80,7 @@ kind-down: ## remove the kind cluster
 	@kind delete cluster --name stopgap
 
 test-kind: setup ## the cluster tests on the kind cluster; those that read the audit log say that they cannot
-	@kind get kubeconfig --name stopgap > build/kind.kubeconfig
+	@mkdir -p build && kind get kubeconfig --name stopgap > build/kind.kubeconfig
 	@STOPGAP_TEST_KUBECONFIG=build/kind.kubeconfig $(BIN)/python -m pytest tests/cluster
 
 clean: ## remove what the checkout's own targets made in it

@@ -30,6 +30,10 @@ BAD_IMAGE = "nginx:2.0-crash"
 """In the simulated cluster its tag makes it crash; on real nodes there is no such image. Both are a bad release."""
 
 
+OURS = "app.kubernetes.io/part-of=stopgap-demo"
+"""The label of the namespace that the demo makes, and removes."""
+
+
 def directory() -> Path:
     """Where the demo of this checkout keeps its cluster and its operator's log."""
     state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
@@ -42,7 +46,7 @@ def main() -> int:
     parser.add_argument("command", choices=("up", "clean"))
     parser.add_argument("--cluster", choices=("embedded", "kind"), default="embedded")
     asked = parser.parse_args()
-    demo = Demo(_cluster(asked.cluster), given=bool(os.environ.get("KUBECONFIG")), kind=asked.cluster == "kind")
+    demo = Demo(_cluster(asked.cluster), kind=asked.cluster == "kind" and _given() is None)
     try:
         return demo.clean() if asked.command == "clean" else demo.up()
     except KeyboardInterrupt:
@@ -55,26 +59,31 @@ def main() -> int:
         return 1
 
 
+def _given() -> Path | None:
+    """Return the KUBECONFIG of a cluster that is not the demo's. What the demo says to export, to explore its own one, names none."""
+    named = os.environ.get("KUBECONFIG")
+    return None if not named or directory().resolve() in Path(named).resolve().parents else Path(named)
+
+
 def _cluster(kind: str) -> Cluster:
     """Take the cluster of KUBECONFIG where one is given, else make one."""
     where = directory()
     where.mkdir(parents=True, exist_ok=True)
-    given = os.environ.get("KUBECONFIG")
+    given = _given()
     if given or kind == "kind":
         kubectl = shutil.which("kubectl")
         if kubectl is None:
             raise SystemExit("kubectl is missing; install it, or run the demo on its own control plane: env -u KUBECONFIG make demo")
-        return Cluster(where, Path(given) if given else where / "kind.kubeconfig", Path(kubectl))
+        return Cluster(where, given or where / "kind.kubeconfig", Path(kubectl))
     return ControlPlane(where / "cluster", die_with_parent=False)
 
 
 class Demo:
     """The play: what is done, and what a user would see."""
 
-    def __init__(self, cluster: Cluster, *, given: bool, kind: bool) -> None:
+    def __init__(self, cluster: Cluster, *, kind: bool) -> None:
         self._cluster = cluster
-        self._given = given
-        self._kind = kind and not given
+        self._kind = kind
         self._operator_file = directory() / "operator.json"
 
     # ----------------------------------------------------------------------------------------------------------- acts
@@ -84,6 +93,8 @@ class Demo:
         self._start_cluster()
         self._stop_operator()
         self._forget_the_last_time()
+        if self._has_shop():
+            raise RuntimeError("this cluster has a namespace shop that is not of the demo; delete or rename it, or use another cluster")
         self._install()
         self._start_operator()
         self._deploy()
@@ -101,6 +112,10 @@ class Demo:
             subprocess.run(["kind", "delete", "cluster", "--name", "stopgap-demo"], check=False)
         else:
             self._forget_the_last_time()
+            say(
+                "The kinds, the roles and the admission policies stay on this cluster, and all that was recorded elsewhere. To remove them:"
+            )
+            show("kubectl delete -f crds/ -f manifests/rbac.yaml -f manifests/admission/")
         print("The demo is gone: nothing of it runs any more.")
         return 0
 
@@ -117,7 +132,12 @@ class Demo:
             say(f"Using the cluster of KUBECONFIG={self._cluster.kubeconfig}.")
 
     def _forget_the_last_time(self) -> None:
-        self._cluster.kubectl("delete", "namespace", "shop", "--ignore-not-found", "--wait=true", "--timeout=60s", timeout=90)
+        """Remove what an earlier demo left. A namespace of the same name that somebody else made is not touched."""
+        if self._has_shop("--selector", OURS):
+            self._cluster.kubectl("delete", "namespace", "--selector", OURS, "--wait=true", "--timeout=60s", timeout=90)
+
+    def _has_shop(self, *only: str) -> bool:
+        return any(one["metadata"]["name"] == "shop" for one in self._cluster.get("namespaces", *only)["items"])
 
     def _install(self) -> None:
         say("Installing the kinds and the roles. Stopgap gets its own ServiceAccount, and it may change nothing yet.")
