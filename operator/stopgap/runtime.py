@@ -13,7 +13,7 @@ from stopgap.api import KINDS, Incident, Remediation, RemediationConfig, Workloa
 from stopgap.api.incident import CLOSED_LABEL, TARGET_UID_LABEL
 from stopgap.core.storm import CLUSTER
 from stopgap.effects import wire
-from stopgap.effects.census import Tally
+from stopgap.effects.census import Headcount
 from stopgap.effects.connection import Connection
 from stopgap.effects.errors import KubeError
 from stopgap.effects.execute import Executor
@@ -69,10 +69,10 @@ class Runtime:
         self.lease = Lease(
             self.kube, namespace=settings.own_namespace, name=LEASE_NAME, identity=settings.identity, won=self._won, lost=self._lost
         )
-        self.tally = Tally(self.index, self.records, self._rosters)
+        self.headcount = Headcount(self.index, self.records, self._rosters)
         self.recorder = Recorder(self.kube, self.records, settings.identity)
         self.storm = StormKeeper(
-            self.tally,
+            self.headcount,
             self.records,
             self.lease.annotations,
             telemetry=self.telemetry,
@@ -119,7 +119,7 @@ class Runtime:
             self.index,
             self.records,
             storm=self.storm,
-            tally=self.tally,
+            headcount=self.headcount,
             rosters=self._rosters,
             namespaces=self.namespaces,
             synced=self.synced,
@@ -198,24 +198,18 @@ class Runtime:
     def _follow(self, kind: type[Kind], *, selector: str = "") -> None:
         """Watch what Kopf does not: what Stopgap itself writes, and in numbers."""
         params = {"labelSelector": selector} if selector else {}
-        for path in self._own.paths_of(kind):
-            watch = Watch(self.kube, path, OwnObject, OwnSink(kind, self.records), params=params, name=path)
-            self._watches.append(watch)
-            self._spawn(watch.run(), kind.plural)
+        self._watch(self._own.paths_of(kind), OwnObject, OwnSink(kind, self.records), params)
 
     async def _watch_when_wanted(self) -> None:
         """Start the workload watches when the first policy exists, and only where one can be."""
         await self._wanted.wait()
-        started = [
-            self._start("apps/v1", "deployments", wire.Deployment, DeploymentSink(self.index)),
-            self._start("apps/v1", "replicasets", wire.ReplicaSet, ReplicaSetSink(self.index)),
-            self._start("v1", "pods", wire.PodObject, PodSink(self.index)),
-        ]
+        self._watch(self._own.paths("apps/v1", "deployments"), wire.Deployment, DeploymentSink(self.index))
+        self._watch(self._own.paths("apps/v1", "replicasets"), wire.ReplicaSet, ReplicaSetSink(self.index))
+        self._watch(self._own.paths("v1", "pods"), wire.PodObject, PodSink(self.index))
         if not self.settings.namespaces:
-            started.append(self._start("v1", "namespaces", wire.Namespace, self.namespaces))
-        watches = [watch for each in started for watch in each]
+            self._watch(self._own.paths("v1", "namespaces"), wire.Namespace, self.namespaces)
         self._started = True
-        await asyncio.gather(*(watch.synced.wait() for watch in watches), *(watch.synced.wait() for watch in self._watches))
+        await asyncio.gather(*(watch.synced.wait() for watch in self._watches))
         self.telemetry.synced.set(1)
         with suppress(KubeError):
             # The watches have kept for themselves the connections that were open.
@@ -224,19 +218,18 @@ class Runtime:
         # Namespaces that came after their workloads are counted once, now, and not one by one.
         self._heard_again()
 
-    def _start(self, version: str, plural: str, decode: type[Any], sink: Any) -> list[Watch[Any]]:
-        made = [Watch(self.kube, path, decode, sink, name=path) for path in self._own.paths(version, plural)]
-        self._watches.extend(made)
-        for watch in made:
-            self._spawn(watch.run(), plural)
-        return made
+    def _watch(self, paths: Iterable[str], decode: type[Any], sink: Any, params: dict[str, str] | None = None) -> None:
+        for path in paths:
+            watch: Watch[Any] = Watch(self.kube, path, decode, sink, params=params or {}, name=path)
+            self._watches.append(watch)
+            self._spawn(watch.run(), path)
 
     def _counts_are_true(self) -> bool:
         return self.synced() or not self._wanted.is_set()
 
     def _heard_again(self) -> None:
         """Make up for what was not looked at while a watch was in trouble: one that goes on where it was sends nothing anew."""
-        self.tally.policies_changed("")
+        self.headcount.policies_changed("")
         self._look_at(self._worth_a_look())
 
     # ------------------------------------------------------------------------------------------------------ what changed
@@ -252,10 +245,10 @@ class Runtime:
             self.queue.add(target, SOON)
 
     def _workload_listed(self, work: Workload, *, there: bool) -> None:
-        self.tally.listed(work, there=there)
+        self.headcount.listed(work, there=there)
 
     def _add_soon(self, target: Target) -> None:
-        self.tally.look_at(target)
+        self.headcount.look_at(target)
         # An open incident wants its workload watched, also where no policy is left.
         self._wanted.set()
         self.queue.add(target, SOON)
@@ -264,7 +257,7 @@ class Runtime:
         """Look again at everything that a changed policy or config may allow or forbid."""
         self._keeper.changed()
         self._rosters.forget(namespace)
-        self.tally.policies_changed(namespace)
+        self.headcount.policies_changed(namespace)
         if self.records.namespaces_with_policies() or self.records.unreadable_policies:
             self._wanted.set()
         if self.synced():
@@ -274,7 +267,7 @@ class Runtime:
         """Look again at what is in a namespace that was labelled, paused or let go. Figures in policies have time for their minute."""
         self._rosters.forget(namespace)
         if self.synced():
-            self.tally.policies_changed(namespace)
+            self.headcount.policies_changed(namespace)
             self._look_at(target for target in self._worth_a_look() if target.namespace == namespace)
 
     def _storm_changed(self, scope: str) -> None:
@@ -291,7 +284,7 @@ class Runtime:
 
     def _won(self) -> None:
         log.info("leading")
-        self.tally.recount({target_of(one) for one in self.records.open_incidents()})
+        self.headcount.recount({target_of(one) for one in self.records.open_incidents()})
         self._look_at(self._worth_a_look())
 
     def _lost(self) -> None:

@@ -7,6 +7,7 @@ from stopgap.model.change import Aim, Field, Known, Plan
 from stopgap.model.observation import Observation, Refusal
 from stopgap.model.reasons import Reason
 from stopgap.model.template import Template
+from stopgap.model.time import stamp
 
 RESTARTED_AT: Final = "kubectl.kubernetes.io/restartedAt"
 
@@ -34,7 +35,7 @@ class Restart(ApiModel):
         """Describe the end state: the present template with a time of restart that is fixed now."""
         if seen.template is None or seen.newest is None:
             raise ValueError(f"a restart of {seen.target} is planned without its newest revision")
-        at = f"{seen.now:%Y-%m-%dT%H:%M:%SZ}"
+        at = stamp(seen.now)
         return Plan(
             action="Restart",
             summary=aim.summary,

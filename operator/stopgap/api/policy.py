@@ -1,6 +1,6 @@
 """RemediationPolicy: which workloads, which signals, which steps, under which guards."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, ClassVar, Final, Literal
 
@@ -28,6 +28,10 @@ class PauseRequest(ApiModel):
     """Why; shown wherever an action is held back for it."""
     until: Time | None = None
     """When it ends by itself. Without it, it holds until it is removed."""
+
+    def holds(self, now: datetime) -> bool:
+        """Whether it has not ended by itself."""
+        return self.until is None or self.until > now
 
 
 class Selector(ApiModel):

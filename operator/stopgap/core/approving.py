@@ -8,12 +8,12 @@ from stopgap.core import choosing, consent, lifecycle, suspending
 from stopgap.core.case import IDLE_LOOK, Case, Decision
 from stopgap.core.following import ended
 from stopgap.core.lifecycle import Story
+from stopgap.core.memory import all_quiet
 from stopgap.core.triage import told
 from stopgap.model.change import Field
 from stopgap.model.conditions import holds
 from stopgap.model.observation import Finding
 from stopgap.model.reasons import Reason
-from stopgap.model.workload import State
 
 _AGAIN = timedelta(milliseconds=100)
 
@@ -93,8 +93,7 @@ def _moved(case: Case, waiting: Remediation) -> bool:
 
 def _recovered(waiting: Remediation, found: tuple[Finding, ...]) -> End | None:
     """An approval that comes when everything is quiet is no reason to act any more; without one it may still be a lull."""
-    quiet = bool(found) and all(one.state is State.QUIET for one in found)
-    if not waiting.approved or waiting.spec.request_id or waiting.spec.finding is None or not quiet:
+    if not waiting.approved or waiting.spec.request_id or waiting.spec.finding is None or not all_quiet(found):
         return None
     return End(RemediationState.SUPERSEDED, Reason.Superseded, "the signals went quiet before it was approved: it recovered without it")
 

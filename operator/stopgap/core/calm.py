@@ -6,7 +6,7 @@ from stopgap.api.clusterpolicy import called
 from stopgap.core import choosing, guards, knowngood, lifecycle, restoring
 from stopgap.core.case import IDLE_LOOK, Case, Decision, soonest
 from stopgap.core.lifecycle import Story
-from stopgap.core.memory import remembered
+from stopgap.core.memory import all_quiet, remembered
 from stopgap.core.triage import told
 from stopgap.model import duration
 from stopgap.model.observation import Finding, Refusal
@@ -23,7 +23,7 @@ def calm(case: Case, found: tuple[Finding, ...]) -> Decision:
     story = _undecided(case, told(case, found))
     if by := guards.put_back(case):
         story = lifecycle.contested(story, by)
-    quiet = bool(found) and all(one.state is State.QUIET for one in found) and _available(case)
+    quiet = all_quiet(found) and _available(case)
     story = _lost(case, _quiet(case, story, quiet=quiet), unknown=all(one.state is State.UNKNOWN for one in found))
     closed = story.says(lifecycle.RESOLVED)
     story = story.done()

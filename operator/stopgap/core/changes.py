@@ -22,8 +22,3 @@ def change_of(plan: RemediationPlan, template: Template | None) -> Change | Refu
     if plan.restarted_at:
         return Refusal(Reason.Superseded, "the template was changed by somebody else before the write; it is judged afresh")
     return Refusal(Reason.NoHealthyRevision, f"ReplicaSet {plan.replica_set} is gone or was changed")
-
-
-def inverse(plan: RemediationPlan) -> SetNumber:
-    """Return the change that puts back what was there before."""
-    return SetNumber(plan.field, plan.ours, plan.before)

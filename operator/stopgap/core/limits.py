@@ -63,7 +63,7 @@ def _namespace_paused(case: Case) -> str:
 
 def _requested(requests: tuple[PauseRequest, ...], where: str, now: datetime) -> Iterator[Refusal]:
     for one in requests:
-        if one.until is None or one.until > now:
+        if one.holds(now):
             yield Refusal(Reason.Paused, f"{one.name} paused {where}: {one.reason}", one.until)
 
 

@@ -3,7 +3,7 @@
 import json
 from typing import Final
 
-from stopgap.api.remediation import PlannedScaler
+from stopgap.api.remediation import PlannedScaler, Remediation
 from stopgap.core.case import Case, Lent
 from stopgap.model.change import Field
 from stopgap.model.workload import Workload
@@ -33,6 +33,12 @@ def read_mark(text: str, scaler: PlannedScaler | None = None) -> Lent | None:
 def _counts(value: object) -> bool:
     """Whether it is a number of replicas: true and false are not, and neither is what no field can hold."""
     return type(value) is int and 0 <= value <= _MOST
+
+
+def lent_by(remediation: Remediation) -> Lent:
+    """Return what a remediation changes for a while."""
+    plan = remediation.spec.plan
+    return Lent(plan.field, plan.scaler, plan.before, plan.ours, remediation.metadata.uid or "", remediation)
 
 
 def lent_by_mark(work: Workload | None) -> Lent | None:

@@ -61,8 +61,7 @@ def deciding(
     Where an incident names its policy, that one decides or none does: never another that nobody asked for.
     """
     asked = [one for one in policies if named is None or (one.kind, one.metadata.name) == (named.kind, named.name)]
-    in_order = sorted(asked, key=precedence)
-    return next((one for one in in_order if matches(one, target, labels, space=space) and fault(one) is None), None)
+    return next((one for one in fitting(asked, target, labels, space=space) if fault(one) is None), None)
 
 
 def reference(policy: Policy) -> PolicyUidRef:

@@ -19,7 +19,7 @@ def remembered(case: Case, found: tuple[Finding, ...]) -> WorkloadHealthStatus |
     for one in case.acts():
         health = _charged(case, health, one)
     template = case.seen.template
-    if health.silence and (_all_quiet(found) or template is None or health.silence.digest != template.digest):
+    if health.silence and (all_quiet(found) or template is None or health.silence.digest != template.digest):
         health = health.model_copy(update={"silence": None})
     if case.incident is not None:
         ref = ObjectRef(name=case.incident.metadata.name, uid=case.incident.metadata.uid or "")
@@ -28,7 +28,8 @@ def remembered(case: Case, found: tuple[Finding, ...]) -> WorkloadHealthStatus |
     return health if health != case.health else None
 
 
-def _all_quiet(found: tuple[Finding, ...]) -> bool:
+def all_quiet(found: tuple[Finding, ...]) -> bool:
+    """Whether every signal is known to be quiet."""
     return bool(found) and all(one.state is State.QUIET for one in found)
 
 
@@ -59,7 +60,7 @@ def silenced(case: Case, found: tuple[Finding, ...]) -> WorkloadHealthStatus:
     if case.incident and case.incident.spec.resolution is Closing.FALSE_ALARM:
         for one in case.of_incident():
             health = knowngood.forgive(health, one.spec.plan.from_digest)
-    if _all_quiet(found):
+    if all_quiet(found):
         # There is nothing to silence, and nobody would look again to lift it before the next trouble.
         return health
     digest = case.seen.template.digest if case.seen.template else ""

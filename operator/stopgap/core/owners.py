@@ -4,14 +4,11 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Final
 
-from stopgap.core.parents import parent
+from stopgap.core.parents import ARGO_TRACKING, FLUX_HELM, KUSTOMIZE, parent
 from stopgap.model.workload import Workload
 
-ARGO_TRACKING = "argocd.argoproj.io/tracking-id"
 HELM_RELEASE = "meta.helm.sh/release-name"
 HELM_NAMESPACE = "meta.helm.sh/release-namespace"
-_KUSTOMIZE = "kustomize.toolkit.fluxcd.io"
-_HELM = "helm.toolkit.fluxcd.io"
 
 
 class OwnerKind(StrEnum):
@@ -47,7 +44,7 @@ def _argo(work: Workload) -> Owner | None:
 
 
 def _flux(work: Workload) -> Owner | None:
-    for prefix, kind in ((_KUSTOMIZE, OwnerKind.FLUX_KUSTOMIZATION), (_HELM, OwnerKind.FLUX_HELM_RELEASE)):
+    for prefix, kind in ((KUSTOMIZE, OwnerKind.FLUX_KUSTOMIZATION), (FLUX_HELM, OwnerKind.FLUX_HELM_RELEASE)):
         name, namespace = work.labels.get(f"{prefix}/name"), work.labels.get(f"{prefix}/namespace")
         if name and namespace:
             return Owner(kind, namespace, name)
@@ -131,7 +128,7 @@ def _judge_argo(found: Owner, work: Workload, body: dict[str, Any]) -> Ownership
 def _judge_kustomization(found: Owner, work: Workload, body: dict[str, Any]) -> Ownership | None:
     spec = body.get("spec", {})
     where = f"{spec.get('path', '.')} of {spec.get('sourceRef', {}).get('name', 'its source')}"
-    if spec.get("suspend") or work.annotations.get(f"{_KUSTOMIZE}/reconcile") == "disabled":
+    if spec.get("suspend") or work.annotations.get(f"{KUSTOMIZE}/reconcile") == "disabled":
         return Ownership(
             False, f"Flux Kustomization {found.name} still wants the bad version: resuming it brings it back. Revert it in {where}"
         )

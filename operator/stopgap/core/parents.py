@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from typing import Any, Final
 
-_TRACKING: Final = "argocd.argoproj.io/tracking-id"
+ARGO_TRACKING: Final = "argocd.argoproj.io/tracking-id"
 _INSTANCE: Final = "app.kubernetes.io/instance"
-_KUSTOMIZE: Final = "kustomize.toolkit.fluxcd.io"
-_HELM: Final = "helm.toolkit.fluxcd.io"
+KUSTOMIZE: Final = "kustomize.toolkit.fluxcd.io"
+FLUX_HELM: Final = "helm.toolkit.fluxcd.io"
 _LEFT_ALONE: Final = frozenset({"disabled", "Disabled"})
 
 
@@ -24,12 +24,12 @@ def _parents(body: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for one in meta.get("ownerReferences") or ():
         if one.get("controller") or one.get("kind") == "ApplicationSet":
             yield str(one.get("kind")), str(one.get("name"))
-    if app := _tracked_by(body, annotations.get(_TRACKING, "")):
+    if app := _tracked_by(body, annotations.get(ARGO_TRACKING, "")):
         yield "Application", app
     elif _kind(body) == "Application" and _INSTANCE in labels:
         # The older way in which Argo CD marks what it applies. Charts set it too; being wrong here costs a page and not a fight.
         yield "Application", labels[_INSTANCE]
-    for prefix, kind in ((_KUSTOMIZE, "Kustomization"), (_HELM, "HelmRelease")):
+    for prefix, kind in ((KUSTOMIZE, "Kustomization"), (FLUX_HELM, "HelmRelease")):
         told_off = {labels.get(f"{prefix}/reconcile"), annotations.get(f"{prefix}/reconcile")} & _LEFT_ALONE
         if (name := labels.get(f"{prefix}/name")) and not told_off:
             yield kind, name

@@ -10,7 +10,7 @@ from stopgap.api.revert import RevertState, RevertStatus
 from stopgap.core import lifecycle, limits
 from stopgap.core.case import IDLE_LOOK, Case, Decision, Lent, Notice, soonest
 from stopgap.core.lifecycle import Story
-from stopgap.core.marks import orphan
+from stopgap.core.marks import lent_by, orphan
 from stopgap.model import duration
 from stopgap.model.observation import Finding
 from stopgap.model.reasons import Reason
@@ -51,9 +51,7 @@ def restore(case: Case, decision: Decision, found: tuple[Finding, ...]) -> Decis
         return _held(case, decision, one, unquiet)
     if limits.killed(case):
         return decision
-    plan, uid = one.spec.plan, one.metadata.uid or ""
-    lent = Lent(plan.field, plan.scaler, plan.before, plan.ours, uid, one, abandoned=_asked(one) == "abandon")
-    return replace(decision, restore=lent, look_again=AGAIN)
+    return replace(decision, restore=replace(lent_by(one), abandoned=_asked(one) == "abandon"), look_again=AGAIN)
 
 
 def waits_for(case: Case) -> bool:

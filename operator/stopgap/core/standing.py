@@ -6,7 +6,7 @@ from datetime import datetime
 
 from stopgap.api import ClusterRemediationPolicy, Incident
 from stopgap.api.clusterpolicy import Policy
-from stopgap.api.policy import PauseRequest, PolicyStatus, TrustRecord
+from stopgap.api.policy import PolicyStatus, TrustRecord
 from stopgap.core import matching
 from stopgap.core.limits import pause_mark
 from stopgap.model.conditions import Condition, Truth, condition, holds, put
@@ -93,7 +93,7 @@ def _pause(policy: Policy, now: datetime) -> Condition:
 
 
 def _paused(policy: Policy, now: datetime) -> str:
-    holding: list[PauseRequest] = [one for one in policy.spec.pause_requests if one.until is None or one.until > now]
+    holding = [one for one in policy.spec.pause_requests if one.holds(now)]
     if holding:
         return f"{holding[0].name}: {holding[0].reason}"
     return pause_mark(policy.metadata.annotations)

@@ -22,7 +22,7 @@ EXPIRES_AFTER: Final = timedelta(hours=4)
 LOOK: Final = timedelta(seconds=30)
 """How often a paused owner is looked at."""
 _WORDS: Final = {"Application": "Argo CD Application", "Kustomization": "Flux Kustomization", "HelmRelease": "Flux HelmRelease"}
-_RESOURCES: Final = {"Application": "applications", "Kustomization": "kustomizations", "HelmRelease": "helmreleases"}
+RESOURCES: Final = {"Application": "applications", "Kustomization": "kustomizations", "HelmRelease": "helmreleases"}
 
 
 # ------------------------------------------------------------------------------------------------------------- before the act
@@ -60,7 +60,7 @@ def may_not_pause(situation: Situation) -> Refusal | None:
 def grant(kind: str, namespace: str) -> str:
     """Say how to allow it."""
     return (
-        f"it needs to patch {_RESOURCES[kind]} in {namespace}; allow it with: kubectl create rolebinding stopgap-suspend-owner "
+        f"it needs to patch {RESOURCES[kind]} in {namespace}; allow it with: kubectl create rolebinding stopgap-suspend-owner "
         f"-n {namespace} --clusterrole=stopgap-action-suspend-owner --serviceaccount=stopgap-system:stopgap"
     )
 

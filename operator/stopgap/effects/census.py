@@ -14,7 +14,7 @@ from stopgap.model.refs import Target
 from stopgap.model.workload import Workload
 
 
-class Tally:
+class Headcount:
     """Ill is what fires at its last look and has an incident or is about to get one, and what has an incident that is not mitigated.
 
     The first counts an illness before it is written down; the second is known after a restart before anything was looked at.

@@ -13,7 +13,7 @@ from stopgap.api.remediation import RemediationState
 from stopgap.api.revert import RevertState
 from stopgap.core.case import Lent
 from stopgap.core.limits import PAUSE, pause_mark
-from stopgap.core.marks import RESTORE, mark, read_mark
+from stopgap.core.marks import RESTORE, lent_by, mark, read_mark
 from stopgap.core.restoring import Put
 from stopgap.effects import facts, wire
 from stopgap.effects.errors import Conflict, Forbidden, Invalid, KubeError, NotFound, Rejected, TooManyRequests, Unanswered, Unreachable
@@ -231,12 +231,6 @@ class Executor:
             return False
         self._fold(where, raw)
         return True
-
-
-def lent_by(remediation: Remediation) -> Lent:
-    """Return what a remediation changes for a while."""
-    plan = remediation.spec.plan
-    return Lent(plan.field, plan.scaler, plan.before, plan.ours, remediation.metadata.uid or "", remediation)
 
 
 def _put_already(where: Place, look: Look | None, lent: Lent) -> Put | None:

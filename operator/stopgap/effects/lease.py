@@ -18,6 +18,7 @@ from stopgap.effects.clock import ServerTimeUnknown
 from stopgap.effects.errors import Conflict, KubeError, NotFound
 from stopgap.effects.kube import Kube, PatchKind, collection, item
 from stopgap.model.base import Permission
+from stopgap.model.time import exact
 
 log = logging.getLogger(__name__)
 
@@ -185,7 +186,7 @@ class Lease:
         self._set_alarm()
 
     def _spec(self, before: _Spec) -> _Spec:
-        now = self._kube.clock.now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        now = exact(self._kube.clock.now())
         is_new = before.holder_identity != self.identity
         return _Spec(
             holder_identity=self.identity,

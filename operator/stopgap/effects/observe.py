@@ -12,7 +12,7 @@ from stopgap.api.remediation import RemediationSpec
 from stopgap.core import limits
 from stopgap.core.case import Case, Spent
 from stopgap.core.storm import unverified
-from stopgap.effects.census import Tally
+from stopgap.effects.census import Headcount
 from stopgap.effects.index import Index
 from stopgap.effects.namespaces import Namespaces
 from stopgap.effects.records import Records, target_of
@@ -32,7 +32,7 @@ class Observer:
         records: Records,
         *,
         storm: StormKeeper,
-        tally: Tally,
+        headcount: Headcount,
         rosters: Rosters,
         namespaces: Namespaces,
         synced: Callable[[], bool],
@@ -41,7 +41,7 @@ class Observer:
         self._index = index
         self._records = records
         self._storm = storm
-        self._tally = tally
+        self._headcount = headcount
         self._rosters = rosters
         self._namespaces = namespaces
         self._synced = synced
@@ -105,7 +105,7 @@ class Observer:
 
     def note_onset(self, target: Target, since: datetime | None, *, told: bool) -> None:
         """Remember since when a workload is ill, for the others; None: it is not. `told`: there is an incident of it, or will be."""
-        self._tally.note(target, firing=since is not None and told)
+        self._headcount.note(target, firing=since is not None and told)
         if since is None:
             self._ill.pop(target, None)
         else:
@@ -113,7 +113,7 @@ class Observer:
 
     def note_written(self, target: Target) -> None:
         """Count a workload anew after its records were written."""
-        self._tally.look_at(target)
+        self._headcount.look_at(target)
 
 
 def _main(incidents: list[Incident]) -> Incident | None:

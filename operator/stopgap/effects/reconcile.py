@@ -154,7 +154,7 @@ class Reconciler:
         change = change_of(plan, live.templates.get(plan.replica_set_uid) or case.seen.template)
         (remediation, new), confirmed = await asyncio.gather(self._recorder.intend(work, intent.spec), self._live.confirm(case, live))
         if not live.confirmed:
-            change = self._against(case, remediation, confirmed) or change
+            change = self._against(remediation, confirmed) or change
         if case.incident is not None and decision.status is not None:
             case = replace(case, incident=case.incident.model_copy(update={"status": decision.status}))
         if remediation.state is RemediationState.AWAITING_APPROVAL:
@@ -211,27 +211,22 @@ class Reconciler:
         template = case.seen.template
         if plan.replica_set:
             template = await self._live.template(case.seen.target.namespace, plan.replica_set)
-        change = await self._against_resuming(case, remediation) or change_of(plan, template)
+        change = self._against(remediation, await self._live.read(case, Reads(live=True))) or change_of(plan, template)
         return await self._carry_out(case, remediation, change, first=False)
 
-    async def _against_resuming(self, case: Case, remediation: Remediation) -> Refusal | None:
-        """Say what now stands against finishing an intent: a person's order to stop, or a policy that is gone or less bold."""
-        return self._against(case, remediation, await self._live.read(case, Reads(live=True)))
-
-    def _against(self, case: Case, remediation: Remediation, live: Live) -> Refusal | None:
-        """Say what stands against carrying out an intent, by what was just read."""
-        fresh = self._observer.case(case.seen.target, live)
-        if not live.policy_current:
+    def _against(self, remediation: Remediation, live: Live | None = None) -> Refusal | None:
+        """Say what now stands against carrying out an intent, by what was just read, or from memory: a person's order to stop above all."""
+        if live is not None and not live.policy_current:
             return Refusal(Reason.NoStepApplies, "the policy was changed or deleted meanwhile")
+        ref = remediation.spec.target_ref
+        fresh = self._observer.case(Target(remediation.metadata.namespace or "", ref.kind, ref.name), live)
         return objecting.objection(fresh, remediation, judge(fresh))
 
     def _objection(self, remediation: Remediation) -> Refusal | None:
         """Say what now stands against carrying out an intent, from memory: asked directly before a write, it must not wait."""
         if not self._leading():
             return Refusal(Reason.NotLeader, "this copy does not hold the Lease any more")
-        ref = remediation.spec.target_ref
-        fresh = self._observer.case(Target(remediation.metadata.namespace or "", ref.kind, ref.name))
-        return objecting.objection(fresh, remediation, judge(fresh))
+        return self._against(remediation)
 
     async def _restore(self, case: Case, decision: Decision, lent: Lent) -> Decision:
         """Put back what was temporary. What is left of a lost record is put back only once the API server says that it is lost."""

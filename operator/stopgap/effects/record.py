@@ -20,6 +20,7 @@ from stopgap.effects.kube import Kube, PatchKind, collection, item
 from stopgap.effects.records import Records
 from stopgap.model.base import API_VERSION, Kind, Permission
 from stopgap.model.refs import TargetRef, TargetUidRef
+from stopgap.model.time import exact
 from stopgap.model.workload import Workload
 
 PERMISSIONS: Final = (Permission("events.k8s.io", ("events",), ("create",), "tell people in kubectl describe what was done"),)
@@ -107,8 +108,10 @@ class Recorder:
 
     async def policy(self, policy: Policy | dict[str, Any], status: PolicyStatus) -> None:
         """Write what we make of a policy, also of one that does not fit our model."""
-        body = policy if isinstance(policy, dict) else dumped(policy)
-        meta = body["metadata"]
+        if not isinstance(policy, dict):
+            await self._status(policy, status)
+            return
+        meta = policy["metadata"]
         kind = RemediationPolicy if meta.get("namespace") else ClusterRemediationPolicy
         path = item(API_VERSION, kind.plural, meta["name"], namespace=meta.get("namespace"), subresource="status")
         raw = await self._kube.patch(path, _replace_status(meta["resourceVersion"], status), how=PatchKind.JSON)
@@ -123,7 +126,7 @@ class Recorder:
             "apiVersion": "events.k8s.io/v1",
             "kind": "Event",
             "metadata": {"name": name, "namespace": reference["namespace"]},
-            "eventTime": f"{now:%Y-%m-%dT%H:%M:%S}.{now.microsecond:06d}Z",
+            "eventTime": exact(now),
             "reportingController": "stopgap.dev/operator",
             "reportingInstance": self._identity,
             "action": str(notice.reason),

@@ -140,7 +140,7 @@ class Records:
         key = (namespace, name)
         if kind is Incident and (incident := self._incidents.pop(key, None)):
             self._unlist(incident)
-            self._tell(target_of(incident))
+            self._changed(target_of(incident))
         elif kind in {RemediationPolicy, ClusterRemediationPolicy}:
             self._policies[namespace].pop(name, None)
             self.unreadable_policies.pop(key, None)
@@ -179,7 +179,7 @@ class Records:
             self._by_target[target_of(incident)][key[1]] = incident
         # What we wrote ourselves changes status and labels only, and is no news to us.
         if before is None or before.metadata.generation != incident.metadata.generation:
-            self._tell(target_of(incident))
+            self._changed(target_of(incident))
 
     def _unlist(self, incident: Incident) -> None:
         target = target_of(incident)
@@ -233,7 +233,7 @@ class Records:
         self.charge(one)
         # Statuses are our own and no news; a person's word, in the spec, is.
         if before is not None and before.metadata.generation != one.metadata.generation:
-            self._tell(Target(one.metadata.namespace or "", one.spec.target_ref.kind, one.spec.target_ref.name))
+            self._changed(Target(one.metadata.namespace or "", one.spec.target_ref.kind, one.spec.target_ref.name))
 
     def charge(self, one: Remediation) -> None:
         """Count an action against every budget once it was sent, also before its own record says so."""
@@ -249,10 +249,6 @@ class Records:
     def _spend(self, remediation: str | None, at: datetime, namespace: str | None, target: str, policy: str) -> None:
         if remediation:
             self._spent[remediation] = Spent(remediation, at, namespace or "", target, policy)
-
-    def _tell(self, target: Target | None) -> None:
-        if target is not None:
-            self._changed(target)
 
 
 def target_of(incident: Incident) -> Target:

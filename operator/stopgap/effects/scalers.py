@@ -8,6 +8,7 @@ import msgspec
 
 from stopgap.effects.errors import Forbidden, KubeError, NotFound
 from stopgap.effects.kube import Kube, collection
+from stopgap.effects.written import SCALERS
 from stopgap.model.base import Permission
 from stopgap.model.observation import Scaler
 from stopgap.model.workload import Workload
@@ -17,7 +18,7 @@ PERMISSIONS: Final = (
     Permission("keda.sh", ("scaledobjects",), ("get", "list"), "see which autoscaler owns the number of replicas"),
     Permission("policy", ("poddisruptionbudgets",), ("list",), "see how many pods a budget needs before any is taken away"),
 )
-RESOURCES: Final = {"HorizontalPodAutoscaler": ("autoscaling", "horizontalpodautoscalers"), "ScaledObject": ("keda.sh", "scaledobjects")}
+RESOURCES: Final = {kind: (version.partition("/")[0], plural) for kind, (version, plural) in SCALERS.items()}
 """Group and resource of each kind of autoscaler."""
 _KEDA_MAXIMUM: Final = 100
 """What KEDA takes where a ScaledObject does not say (its documentation of spec.maxReplicaCount)."""
@@ -40,8 +41,8 @@ class Scalers:
     async def read(self, work: Workload) -> Scaling:
         """Read everything at once. KEDA's own autoscaler is not touched: the ScaledObject that made it is."""
         keda, autoscalers, budgets = await asyncio.gather(
-            self._list("keda.sh/v1alpha1", "scaledobjects", work),
-            self._list("autoscaling/v2", "horizontalpodautoscalers", work),
+            self._list(*SCALERS["ScaledObject"], work),
+            self._list(*SCALERS["HorizontalPodAutoscaler"], work),
             self._list("policy/v1", "poddisruptionbudgets", work),
         )
         scaler = next((_scaled_object(one) for one in keda if _is_about(one, work)), None)

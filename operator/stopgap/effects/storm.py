@@ -14,7 +14,7 @@ from stopgap.api.config import NAME, ConfigSpec, StormBreaker
 from stopgap.core import storm
 from stopgap.core.case import Notice
 from stopgap.core.storm import CLUSTER, Breaker, Stage
-from stopgap.effects.census import Tally
+from stopgap.effects.census import Headcount
 from stopgap.effects.errors import KubeError
 from stopgap.effects.record import Recorder
 from stopgap.effects.records import Records
@@ -38,7 +38,7 @@ class StormKeeper:
 
     def __init__(  # noqa: PLR0913 - what it counts with, where it keeps it, and whom it tells
         self,
-        tally: Tally,
+        headcount: Headcount,
         records: Records,
         annotations: dict[str, str],
         *,
@@ -47,7 +47,7 @@ class StormKeeper:
         now: Callable[[], datetime],
         changed: Callable[[str], None],
     ) -> None:
-        self._tally = tally
+        self._headcount = headcount
         self._records = records
         self._annotations = annotations
         self._telemetry = telemetry
@@ -61,7 +61,7 @@ class StormKeeper:
 
     def breakers(self, namespace: str) -> tuple[Breaker, ...]:
         """Return those that stand against an action in a namespace."""
-        if self._tally.changed:
+        if self._headcount.changed:
             self.evaluate()
         return tuple(self._known[scope] for scope in (CLUSTER, namespace) if scope in self._known)
 
@@ -71,7 +71,7 @@ class StormKeeper:
             return
         now, before = self._now(), self._known
         stored = self._read(now)
-        self._known = storm.advance(stored, self._tally.census(), self._config(), now)
+        self._known = storm.advance(stored, self._headcount.census(), self._config(), now)
         changes = list(storm.changes(before, stored, self._known))
         if changes or stored is not before:
             self._store()

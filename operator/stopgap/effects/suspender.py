@@ -17,7 +17,7 @@ from stopgap.core.suspending import Pause
 from stopgap.effects.errors import Forbidden, KubeError, NotFound, Rejected, Unanswered
 from stopgap.effects.kube import Kube, PatchKind, item
 from stopgap.effects.rights import Rights
-from stopgap.effects.written import annotating, place_of
+from stopgap.effects.written import annotating, place_of, swapping
 from stopgap.model.base import Permission
 from stopgap.model.observation import Refusal
 from stopgap.model.reasons import Reason
@@ -28,7 +28,6 @@ SUSPEND_PERMISSIONS: Final = (
     Permission("kustomize.toolkit.fluxcd.io", ("kustomizations",), ("patch",), "suspend it for an action, and resume it"),
     Permission("helm.toolkit.fluxcd.io", ("helmreleases",), ("patch",), "suspend it for an action, and resume it"),
 )
-_PLURALS: Final = {"Application": "applications", "Kustomization": "kustomizations", "HelmRelease": "helmreleases"}
 _MOST_TRIES: Final = 5
 _PAUSE_BETWEEN_LOOKS: Final = 0.2
 _UNMARKED: Final[dict[str, str | None]] = {RESTORE: None, pausing.SUSPENDED_FOR: None}
@@ -164,7 +163,7 @@ class Suspender:
 
 
 def _path(plan: PlannedSuspension) -> str:
-    return item(plan.api_version, _PLURALS[plan.kind], plan.name, namespace=plan.namespace)
+    return item(plan.api_version, suspending.RESOURCES[plan.kind], plan.name, namespace=plan.namespace)
 
 
 def _is_it(plan: PlannedSuspension, body: dict[str, Any]) -> bool:
@@ -189,11 +188,9 @@ def _tests(plan: PlannedSuspension, body: dict[str, Any]) -> list[dict[str, Any]
 
 def _to_pause(remediation: Remediation, plan: PlannedSuspension, body: dict[str, Any]) -> list[dict[str, Any]]:
     where, marks = pausing.pointer(plan.kind), dict[str, str | None](pausing.marks(remediation, plan))
-    was = {"op": "test", "path": where, "value": pausing.before(plan)}
-    return [*_tests(plan, body), was, {"op": "add", "path": where, "value": pausing.ours(plan)}, *annotating(_annotations(body), marks)]
+    change = swapping(where, pausing.before(plan), pausing.ours(plan))
+    return [*_tests(plan, body), *change, *annotating(_annotations(body), marks)]
 
 
 def _put_back(plan: PlannedSuspension) -> list[dict[str, Any]]:
-    where, before = pausing.pointer(plan.kind), pausing.before(plan)
-    was = {"op": "test", "path": where, "value": pausing.ours(plan)}
-    return [was, {"op": "remove", "path": where} if before is None else {"op": "add", "path": where, "value": before}]
+    return swapping(pausing.pointer(plan.kind), pausing.ours(plan), pausing.before(plan))

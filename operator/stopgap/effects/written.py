@@ -21,10 +21,11 @@ POINTERS: Final = {
     Field.MIN_REPLICAS: "/spec/minReplicas",
     Field.MIN_REPLICA_COUNT: "/spec/minReplicaCount",
 }
-_SCALERS: Final = {
+SCALERS: Final = {
     "HorizontalPodAutoscaler": ("autoscaling/v2", "horizontalpodautoscalers"),
     "ScaledObject": ("keda.sh/v1alpha1", "scaledobjects"),
 }
+"""Version and resource of each kind of autoscaler."""
 _KINDS: Final = {"Deployment": "deployments"}
 
 
@@ -87,7 +88,7 @@ def place(target: Target, uid: str, field: Field, scaler: PlannedScaler | None) 
     """Say where a field is: on the workload, or on what scales it."""
     if scaler is None:
         return Place(item("apps/v1", _KINDS[target.kind], target.name, namespace=target.namespace), field, uid)
-    version, plural = _SCALERS[scaler.kind]
+    version, plural = SCALERS[scaler.kind]
     return Place(item(version, plural, scaler.name, namespace=target.namespace), field, scaler.uid)
 
 
@@ -138,11 +139,14 @@ def _field(where: Place, look: Look, change: Change) -> list[dict[str, Any]]:
     pointer = POINTERS[where.field]
     if isinstance(change, ReplaceTemplate):
         return [{"op": "replace", "path": pointer, "value": change.template.body}]
+    return swapping(pointer, look.value, change.after)
+
+
+def swapping(pointer: str, before: Any, after: Any) -> list[dict[str, Any]]:
+    """Return the operations that put one value in the place of exactly another; None: the field is not set."""
     # `test … null` passes on a missing key, so that an unset field is guarded as well.
-    test = {"op": "test", "path": pointer, "value": look.value}
-    if change.after is None:
-        return [test, {"op": "remove", "path": pointer}]
-    return [test, {"op": "add", "path": pointer, "value": change.after}]
+    test = {"op": "test", "path": pointer, "value": before}
+    return [test, {"op": "remove", "path": pointer} if after is None else {"op": "add", "path": pointer, "value": after}]
 
 
 def annotating(annotations: dict[str, str] | None, marks: dict[str, str | None]) -> list[dict[str, Any]]:

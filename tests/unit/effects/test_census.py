@@ -13,7 +13,7 @@ from stopgap.api import Incident, RemediationPolicy
 from stopgap.api.clusterpolicy import Policy
 from stopgap.core import matching, storm
 from stopgap.core.storm import Census, Count
-from stopgap.effects.census import Tally
+from stopgap.effects.census import Headcount
 from stopgap.effects.index import Index
 from stopgap.effects.namespaces import Namespaces
 from stopgap.effects.records import Records
@@ -26,26 +26,26 @@ MITIGATED = {"type": "Mitigated", "status": "True", "reason": "Mitigated", "mess
 
 
 class World:
-    """An index, records and a tally, connected as the runtime connects them."""
+    """An index, records and a headcount, connected as the runtime connects them."""
 
     def __init__(self) -> None:
         self.index = Index(lambda _: None, lambda: NOW, self._listed)
         self.records = Records(self._changed, self._policies_changed)
         self.namespaces = Namespaces(lambda _: None)
         self.rosters = Rosters(self.records, self.namespaces)
-        self.tally = Tally(self.index, self.records, self.rosters)
+        self.headcount = Headcount(self.index, self.records, self.rosters)
         self.firing: set[Target] = set()
         self.version = 0
 
     def _listed(self, work: Workload, *, there: bool) -> None:
-        self.tally.listed(work, there=there)
+        self.headcount.listed(work, there=there)
 
     def _changed(self, target: Target) -> None:
-        self.tally.look_at(target)
+        self.headcount.look_at(target)
 
     def _policies_changed(self, namespace: str) -> None:
         self.rosters.forget(namespace)
-        self.tally.policies_changed(namespace)
+        self.headcount.policies_changed(namespace)
 
     def deploy(self, place: str, name: str, *, managed: bool = True) -> Target:
         labels = {"app": "api" if managed else "another"}
@@ -72,12 +72,12 @@ class World:
         body["spec"]["targetRef"]["name"] = name
         self._take(Incident, body, place, f"{name}-1")
         # The reconciler says so after each of its writes.
-        self.tally.look_at(Target(place, "Deployment", name))
+        self.headcount.look_at(Target(place, "Deployment", name))
 
     def look(self, place: str, name: str, *, firing: bool) -> None:
         target = Target(place, "Deployment", name)
         (self.firing.add if firing else self.firing.discard)(target)
-        self.tally.note(target, firing=firing)
+        self.headcount.note(target, firing=firing)
 
     def _take(self, kind: Any, body: dict[str, Any], place: str, name: str) -> None:
         self.version += 1
@@ -118,7 +118,7 @@ def test_counting_by_difference_is_counting(history: list[tuple[Any, ...]]) -> N
         world.policy(place, there=True)
     for what, *where, how in history:
         getattr(world, what)(*where, **how)
-        assert world.tally.census() == world.counted()
+        assert world.headcount.census() == world.counted()
 
 
 def test_an_illness_counts_before_its_incident_is_written() -> None:
@@ -126,7 +126,7 @@ def test_an_illness_counts_before_its_incident_is_written() -> None:
     world.policy("shop", there=True)
     world.deploy("shop", "a")
     world.look("shop", "a", firing=True)
-    assert world.tally.census() == Census({"shop": Count(1, 1)}, 1)
+    assert world.headcount.census() == Census({"shop": Count(1, 1)}, 1)
 
 
 def test_an_open_incident_counts_after_a_restart_before_anything_was_looked_at() -> None:
@@ -134,7 +134,7 @@ def test_an_open_incident_counts_after_a_restart_before_anything_was_looked_at()
     world.policy("shop", there=True)
     world.incident("shop", "a", there=True)
     world.deploy("shop", "a")
-    assert world.tally.census() == Census({"shop": Count(1, 1)}, 1)
+    assert world.headcount.census() == Census({"shop": Count(1, 1)}, 1)
 
 
 def test_what_another_copy_wrote_counts_once_this_one_leads() -> None:
@@ -146,20 +146,20 @@ def test_what_another_copy_wrote_counts_once_this_one_leads() -> None:
     body["spec"]["targetRef"]["name"] = "a"
     meta = {"namespace": "shop", "resourceVersion": "99", "generation": world.version}
     world.records.take(Incident, {**body, "metadata": {**body["metadata"], **meta}})
-    assert world.tally.census().namespaces
-    world.tally.recount({target})
-    assert world.tally.census() == Census({}, 1)
+    assert world.headcount.census().namespaces
+    world.headcount.recount({target})
+    assert world.headcount.census() == Census({}, 1)
 
 
 def test_nothing_is_counted_twice_or_for_nothing() -> None:
     world = World()
     world.policy("shop", there=True)
     world.deploy("shop", "a")
-    world.tally.census()
+    world.headcount.census()
     world.index.put_workload(msgspec.structs.replace(make_workload(namespace="shop", name="a", uid="shop-a"), available_replicas=1))
     world.look("shop", "a", firing=False)
     world.policy("shop", there=True)
-    assert not world.tally.changed
+    assert not world.headcount.changed
 
 
 def test_an_event_costs_the_same_among_many_workloads_as_among_few() -> None:
@@ -168,7 +168,7 @@ def test_an_event_costs_the_same_among_many_workloads_as_among_few() -> None:
         world.policy("shop", there=True)
         for number in range(size):
             world.deploy("shop", f"w{number}")
-    assert many.tally.census().managed == 3000
+    assert many.headcount.census().managed == 3000
     assert _calls(many) == _calls(few)
 
 
@@ -184,7 +184,7 @@ def _calls(world: World) -> int:
     try:
         for turn in range(10):
             world.look("shop", "w1", firing=turn % 2 == 0)
-            world.tally.census()
+            world.headcount.census()
     finally:
         sys.setprofile(None)
     return counted

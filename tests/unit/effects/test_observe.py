@@ -23,7 +23,7 @@ class Scene:
             self.world.index,
             self.world.records,
             storm=Copy(self.world).keeper,
-            tally=self.world.tally,
+            headcount=self.world.headcount,
             rosters=self.world.rosters,
             namespaces=self.world.namespaces,
             synced=lambda: True,

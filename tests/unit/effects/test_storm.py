@@ -49,7 +49,7 @@ class Copy:
 
     def __post_init__(self) -> None:
         self.keeper = StormKeeper(
-            self.world.tally,
+            self.world.headcount,
             self.world.records,
             self.annotations,
             telemetry=Telemetry(self.registry),

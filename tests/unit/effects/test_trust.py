@@ -37,7 +37,7 @@ class Listing:
 
 
 def keeper(listing: Listing) -> TrustKeeper:
-    return TrustKeeper(listing, SimpleNamespace(paths=lambda *_: ["/incidents"]))  # type: ignore[arg-type]
+    return TrustKeeper(listing, SimpleNamespace(paths=lambda *_: ["/incidents"]))  # type: ignore[arg-type]  # stands in for it
 
 
 def acted(keeper: TrustKeeper) -> int | None:
