@@ -21,6 +21,6 @@ def shop(control_plane: Cluster, operator: Operator, request: pytest.FixtureRequ
     name = f"shop-{hashlib.sha256(request.node.nodeid.encode()).hexdigest()[:8]}"
     made = Shop(control_plane, name).create()
     yield made
-    control_plane.kubectl("delete", "namespace", name, "--wait=false")
+    made.leave()
     if errors := operator.errors():
         raise AssertionError("the operator logged errors:\n" + "\n".join(errors))

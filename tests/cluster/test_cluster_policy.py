@@ -37,7 +37,7 @@ def next_door(control_plane: Cluster, shop: Shop) -> Iterator[Shop]:
     """Another namespace, whose owner allows the action too."""
     made = Shop(control_plane, f"{shop.name}-next").create()
     yield made
-    control_plane.kubectl("delete", "namespace", made.name, "--wait=false")
+    made.leave()
 
 
 def label(shop: Shop, labels: dict[str, str]) -> None:

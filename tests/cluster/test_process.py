@@ -53,7 +53,7 @@ def space(control_plane: Cluster, request: pytest.FixtureRequest) -> Iterator[Sh
     install(control_plane)
     made = Shop(control_plane, f"process-{request.node.name[5:40].strip('-_[').replace('_', '-')}").create()
     yield made
-    control_plane.kubectl("delete", "namespace", made.name, "--wait=false")
+    made.leave()
 
 
 def ended_well(operator: Operator) -> None:
@@ -225,7 +225,7 @@ def test_kopf_run_works_too(
     healthy(shop)
     undone(shop)
     ended_well(operator)
-    control_plane.kubectl("delete", "namespace", shop.name, "--wait=false")
+    shop.leave()
 
 
 # ----------------------------------------------------------------------------------------------------------- being watched

@@ -122,7 +122,7 @@ def scene(installed: Cluster, tmp_path: Path, request: pytest.FixtureRequest) ->
         finally:
             for one in made.operators:
                 one.kill()
-            installed.kubectl("delete", "namespace", name, "--wait=false")
+            shop.leave()
             # The next operator need not wait for the Lease of one that was killed.
             installed.kubectl("delete", "lease", "stopgap", "-n", OWN_NAMESPACE, "--ignore-not-found")
     if errors := [line for one in made.operators for line in tracebacks(one)]:
