@@ -43,7 +43,7 @@ def test_what_nobody_answers_expires_once_and_is_not_asked_again() -> None:
     operator.answer("Approved")
     operator.live_through(timedelta(minutes=5))
     assert [one.state for one in operator.remediations] == [RemediationState.EXPIRED]
-    assert (operator.writes, of(operator.incident)) == (0, [*ASKED, "ApprovalExpired", "NoStepApplies"])
+    assert (operator.writes, of(operator.incident)) == (0, [*ASKED, "ApprovalExpired", "NoStepApplies", "Escalated"])
 
 
 def test_a_new_release_is_judged_afresh_and_asked_about_anew() -> None:

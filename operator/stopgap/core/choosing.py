@@ -170,11 +170,21 @@ def _has_failed(one: Remediation) -> bool:
 
 def goes_on(case: Case, one: Remediation, found: tuple[Finding, ...]) -> bool:
     """Whether the ladder has another step after one that did not help; the next is taken only while a signal says so."""
+    return _leads_on(case, one) and any(each.state is State.FIRING for each in found) and _left(case, found)
+
+
+def was_last(case: Case, one: Remediation, found: tuple[Finding, ...]) -> bool:
+    """Whether the ladder would have gone on after this step, and has no other one that is meant for this."""
+    return _leads_on(case, one) and not _left(case, found)
+
+
+def _leads_on(case: Case, one: Remediation) -> bool:
     steps = case.policy.spec.steps if case.policy else ()
-    failed = next((step for step in steps if step.name == one.spec.step), None)
-    if failed is None or failed.on_failure is not OnFailure.NEXT:
-        return False
-    return any(each.state is State.FIRING for each in found) and any(_meant(case, step, found) for step in steps)
+    return any(step.name == one.spec.step and step.on_failure is OnFailure.NEXT for step in steps)
+
+
+def _left(case: Case, found: tuple[Finding, ...]) -> bool:
+    return case.policy is not None and any(_meant(case, step, found) for step in case.policy.spec.steps)
 
 
 def _reads(case: Case, aim: Aim, refused: tuple[Refusal, ...]) -> Reads:

@@ -2,18 +2,23 @@
 
 from dataclasses import replace
 
+from stopgap.api.incident import PassedStep
 from stopgap.api.remediation import Remediation, RemediationState, RemediationStatus
 from stopgap.core import choosing, consent, drift, knowngood, lifecycle, verification
 from stopgap.core.case import IDLE_LOOK, Case, Decision, soonest
 from stopgap.core.lifecycle import Story
 from stopgap.core.memory import remembered
-from stopgap.core.triage import told
+from stopgap.core.triage import nothing_left, told
 from stopgap.model.conditions import Truth, condition, put
 from stopgap.model.observation import Finding
 from stopgap.model.reasons import Reason
 
 _MAY_GO_ON = frozenset({Reason.Failed, Reason.NotTheRelease, Reason.NoCapacity})
 """What leaves the next step its chance. Contested or an unknown outcome never does: another step would fight, or build on sand."""
+
+
+_ENDS_THE_LADDER = _MAY_GO_ON - {Reason.NotTheRelease}
+"""That the release was not to blame says more than that no step is left."""
 
 
 def verify(case: Case, active: Remediation, found: tuple[Finding, ...]) -> Decision:
@@ -51,9 +56,7 @@ def _after_verdict(case: Case, after: Case, found: tuple[Finding, ...], verdict:
     if verdict.state is RemediationState.VERIFYING:
         if active and story.reason(lifecycle.MITIGATED) != Reason.Mitigating and not _told_of_the_end(case, active):
             by = f"{active.spec.plan.summary} ({active.metadata.name})"
-            # Why the steps before it were passed over is still what the decision was made on.
-            before = story.status.decision
-            passed = before.passed if before and before.step == active.spec.step else ()
+            passed = _passed_over(story, active)
             story = lifecycle.decision(story, active.spec.step, active.spec.plan.summary, (), allowed=True, passed=passed)
             story = story.observe(lifecycle.MITIGATED, False, Reason.Mitigating, f"{by}; being verified").announce(Reason.Executed, by)
         return story
@@ -70,7 +73,16 @@ def _after_verdict(case: Case, after: Case, found: tuple[Finding, ...], verdict:
     story = story.observe(lifecycle.MITIGATED, False, verdict.reason, verdict.message).tell(verdict.reason, verdict.message)
     if active and verdict.reason in _MAY_GO_ON and choosing.goes_on(after, active, found):
         return story
+    if active and verdict.reason in _ENDS_THE_LADDER and choosing.was_last(after, active, found):
+        why = nothing_left(after, [(one.step, one.message) for one in _passed_over(story, active)])
+        return lifecycle.escalated(story, Reason.LadderExhausted, why)
     return lifecycle.escalated(story, verdict.reason, verdict.message)
+
+
+def _passed_over(story: Story, active: Remediation) -> tuple[PassedStep, ...]:
+    """Why the steps before it were passed over is still what the decision was made on."""
+    before = story.status.decision
+    return before.passed if before and before.step == active.spec.step else ()
 
 
 def _told_of_the_end(case: Case, active: Remediation) -> bool:

@@ -1,21 +1,30 @@
 """Something is wrong: what is told about it, and what follows."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import timedelta
+from typing import Final
 
 from stopgap.api.incident import PassedStep, WouldHave
 from stopgap.api.ladder import Source
-from stopgap.core import attribution, choosing, guards, lifecycle, matching, ordering, response, severity
+from stopgap.api.remediation import Remediation
+from stopgap.core import attribution, choosing, guards, lifecycle, matching, ordering, response, severity, verification
 from stopgap.core.case import IDLE_LOOK, Case, Decision, Opening, soonest
 from stopgap.core.lifecycle import Story
 from stopgap.core.memory import remembered
-from stopgap.model.conditions import holds
+from stopgap.model.conditions import find, holds
 from stopgap.model.observation import Finding
 from stopgap.model.reasons import Reason
 from stopgap.model.workload import State
 
 _BY_MODE = frozenset({Reason.ObserveOnly, Reason.ApprovalPending})
 """Where nothing else stands against an action, it would have been taken in mode Automatic."""
+_SWITCHED_OFF: Final = frozenset(
+    {Reason.NotLeader, Reason.Paused, Reason.Excluded, Reason.StormActive, Reason.UnverifiedActions, Reason.ObserveOnly}
+)
+"""Who is not to act, by a person's word or while a storm lasts, has come to the end of nothing."""
+SETTLES_IN: Final = timedelta(minutes=1)
+"""How long what rules out every step must stand before people are called, where nothing was tried."""
 
 
 def reported(case: Case) -> bool:
@@ -97,7 +106,7 @@ def _triaged(case: Case, found: tuple[Finding, ...], choice: choosing.Choice, *,
         return lifecycle.contested(story, by).done()
     if spent := next((one for one in choice.refused if one.reason is Reason.AttemptsExhausted), None):
         story = lifecycle.escalated(story, Reason.AttemptsExhausted, spent.message)
-    if why := _exhausted(case, choice):
+    if why := _exhausted(case, choice, story):
         story = lifecycle.escalated(story, Reason.LadderExhausted, why)
     return story.done()
 
@@ -111,17 +120,51 @@ def _decided(story: Story, choice: choosing.Choice, *, allowed: bool) -> Story:
     return story
 
 
-def _exhausted(case: Case, choice: choosing.Choice) -> str:
-    """Say what was tried and why nothing is left to try, or nothing while something is, or nothing was tried."""
-    acts = [one for one in case.of_incident() if one.status and one.status.executed_at and one.state.ended]
-    ruled_out = next((one for one in choice.refused if choosing.lasting(one)), None)
-    if not acts or choice.reads or (choice.step is not None and ruled_out is None):
+def _exhausted(case: Case, choice: choosing.Choice, story: Story) -> str:
+    """Say what was tried and why nothing is left to try; nothing while something is, or while what stands against it may yet change."""
+    if choice.reads or case.waiting is not None:
         return ""
-    told = [f"{one.spec.step} ({one.spec.plan.summary}): {one.state}, {one.status.message if one.status else ''}" for one in acts]
-    told += [f"{step.name}: not tried, {why.message}" for step, why in choice.passed]
-    if choice.step is not None and ruled_out is not None:
-        told.append(f"{choice.step.name}: not tried, {ruled_out.message}")
-    return f"no step is left. Tried: {'; '.join(told)}"
+    passed, ruled_out = choice.passed, next((one for one in choice.refused if choosing.lasting(one)), None)
+    if choice.step is not None:
+        if ruled_out is None or not (_acted(case) or _last_word(case, choice, story)):
+            return ""
+        passed = (*passed, (choice.step, ruled_out))
+    elif not choosing.tried(case) and not _acted(case):
+        return ""  # no step is meant for this at all, so that there is no ladder to come to the end of
+    return nothing_left(case, tuple((step.name, why.message) for step, why in passed))
+
+
+def _acted(case: Case) -> bool:
+    return any(_was_sent(one) and one.state.ended for one in case.of_incident())
+
+
+def _was_sent(one: Remediation) -> bool:
+    return one.status is not None and one.status.executed_at is not None
+
+
+def _last_word(case: Case, choice: choosing.Choice, story: Story) -> bool:
+    """Whether steps that are ruled out before anything was tried will stay so: once people are called, automation is over.
+
+    Nobody is called for what is switched off. And pods fail one after another, so that what speaks for or against a release changes in the
+    first moments, and for as long as a rollout is under way; and that some still serve ends when the last one fails.
+    """
+    if any(one.reason in _SWITCHED_OFF for one in choice.refused):
+        return False
+    why = {one.reason for _, one in choice.passed} | {one.reason for one in choice.refused}
+    if Reason.RecreateOutage in why or (Reason.NotAttributable in why and verification.still_rolling(case.seen)):
+        return False
+    mitigated = find(story.status.conditions, lifecycle.MITIGATED)
+    began = mitigated.last_transition_time if mitigated else story.status.detected_at
+    return began is not None and story.now - began >= SETTLES_IN
+
+
+def nothing_left(case: Case, passed: Iterable[tuple[str, str]]) -> str:
+    """Say that the ladder is at its end: how each step ended that was taken or offered, and why the others were not."""
+    names = choosing.tried(case)
+    ended = [one for one in case.of_incident() if one.state.ended and (_was_sent(one) or one.spec.step in names)]
+    told = [f"{one.spec.step} ({one.spec.plan.summary}): {one.state}, {one.status.message if one.status else ''}" for one in ended]
+    told += [f"{step}: not tried, {why}" for step, why in passed]
+    return f"no step is left. Tried: {'; '.join(told)}" if ended else f"no step is left. {'; '.join(told)}"
 
 
 def _unwritten(case: Case, story: Story) -> Story:

@@ -150,7 +150,7 @@ def _out_of_time(case: Case, remediation: Remediation, findings: tuple[Finding, 
     work = case.seen.workload
     if work is not None and _short(work, remediation.spec.plan.ours) and _no_room(case.seen):
         return Verdict(RemediationState.FAILED, Reason.NoCapacity, f"there is no room for the replicas: {lacking}")
-    if left > -LONGEST_ROLLOUT and _still_rolling(case.seen):
+    if left > -LONGEST_ROLLOUT and still_rolling(case.seen):
         return None
     if any(one.state is State.FIRING for one in findings):
         return Verdict(RemediationState.FAILED, Reason.Failed, f"it did not help in time: {lacking}")
@@ -161,8 +161,8 @@ def _out_of_time(case: Case, remediation: Remediation, findings: tuple[Finding, 
     )
 
 
-def _still_rolling(seen: Observation) -> bool:
-    """Whether our own rollout makes progress within the workload's deadline: a slow rollout is not a failed one."""
+def still_rolling(seen: Observation) -> bool:
+    """Whether a rollout makes progress within the workload's deadline: a slow rollout is not a failed one."""
     work = seen.workload
     if work is None or work.rolled_out or work.progressing is None or work.progressing.reason == _DEADLINE:
         return False

@@ -1,11 +1,28 @@
 """The ladder: which step is meant, which are passed over and why, and when nothing is left to try."""
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import msgspec
 import pytest
-from tests.conftest import NOW, ago, executed, make_case, make_incident, make_live, make_policy, make_remediation, make_seen, make_workload
+from tests.conftest import (
+    NOW,
+    after_rollback,
+    ago,
+    executed,
+    make_case,
+    make_exits,
+    make_incident,
+    make_live,
+    make_pod,
+    make_policy,
+    make_remediation,
+    make_seen,
+    make_spent,
+    make_waiting,
+    make_workload,
+)
 
 from stopgap.api import Remediation
 from stopgap.api.ladder import Mode
@@ -13,6 +30,8 @@ from stopgap.core import guards
 from stopgap.core.case import Case
 from stopgap.core.choosing import Choice, choose, intent
 from stopgap.core.decide import decide, judge
+from stopgap.core.storm import Breaker, Stage
+from stopgap.model.conditions import Condition, find
 from stopgap.model.observation import Scaler
 from stopgap.model.reasons import Reason
 from stopgap.model.workload import Flag
@@ -139,6 +158,114 @@ def test_when_nothing_is_left_people_are_called_once_with_what_was_tried_and_wha
     incident = make_incident(status=decision.status.model_dump(by_alias=True, exclude_none=True, mode="json"))
     again = decide(replace(case, incident=incident))
     assert Reason.Escalated not in {one.reason for one in again.notices}
+
+
+def escalation(case: Case) -> Condition | None:
+    """Look once, and return what is told to people who are called, if they are."""
+    decision = decide(case)
+    assert decision.status is not None
+    found = find(decision.status.conditions, "Escalated")
+    assert [one.reason for one in decision.notices].count(Reason.Escalated) == (1 if found else 0)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("on_failure", "reason", "message"),
+    [
+        pytest.param(
+            "Next",
+            "LadderExhausted",
+            "no step is left. Tried: more (scale 1 → 3 replicas): Failed, it did not help in time: rolling out: 1 of 3 replicas are "
+            "updated, 3 available; undo: not tried, nothing was changed",
+            id="the last one of a ladder is its end",
+        ),
+        pytest.param("Escalate", "Failed", "it did not help in time", id="one that people are called after is told by itself"),
+    ],
+)
+def test_the_last_step_that_fails_calls_people_with_the_whole_ladder(on_failure: str, reason: str, message: str) -> None:
+    passed = [{"step": "undo", "reason": "NoRecentChange", "message": "nothing was changed"}]
+    told = {**TRIAGED, "decision": {"step": "more", "allowed": True, "message": "scale", "passed": passed}}
+    out = ended("more", "Verifying", action="Scale", plan=SCALED, verifyUntil=ago(hours=2))
+    case = ladder({**MORE, "onFailure": on_failure}, remediations=(out,))
+    found = escalation(replace(case, incident=make_incident(status=told)))
+    assert found is not None
+    assert found.reason == reason
+    assert found.message.startswith(message)
+
+
+def test_that_the_release_was_not_to_blame_is_told_also_at_the_end_of_the_ladder() -> None:
+    case = after_rollback(make_case(), exits=make_exits(owner="rs-1", pod="old") + make_exits(owner="rs-1", pod="older"))
+    late = replace(case.seen, now=NOW + timedelta(minutes=1))
+    out = make_remediation(status=executed(NOW - timedelta(minutes=1)))
+    found = escalation(replace(case, policy=make_policy(steps=[UNDO]), seen=late, remediations=(out,)))
+    assert found is not None
+    assert found.reason == "NotTheRelease"
+
+
+LONG_AGO = {**TRIAGED, "detectedAt": ago(minutes=1)}
+NOT_ENOUGH = {"name": "kick", "when": {"triggers": ["crash"], "changedWithin": "1m"}, "restart": {}}
+
+
+def for_long(*steps: dict[str, Any], **changes: Any) -> Case:
+    """A ladder that was first looked at a minute ago."""
+    return replace(ladder(*steps, **changes), incident=make_incident(status=LONG_AGO))
+
+
+def ruled_out(*steps: dict[str, Any], **changes: Any) -> Case:
+    """Nothing to go back to, and a change that is too old for the restart."""
+    return replace(for_long(*(steps or (UNDO, NOT_ENOUGH)), health=replace_nothing_good()), **changes)
+
+
+def test_a_ladder_of_which_no_step_can_be_taken_calls_people_once_with_each_reason() -> None:
+    case = ruled_out()
+    found = escalation(case)
+    assert found is not None
+    assert found.reason == "LadderExhausted"
+    assert found.message == (
+        "no step is left. undo: not tried, none of the last 1 older revisions is known to have been healthy: 1 (never seen healthy); "
+        "kick: not tried, the newest revision had been current for 1m30s when the trouble began; only changes of the last 1m are suspects"
+    )
+    status = decide(case).status
+    assert status is not None
+    again = make_incident(status=status.model_dump(by_alias=True, exclude_none=True, mode="json"))
+    assert Reason.Escalated not in {one.reason for one in decide(replace(case, incident=again)).notices}
+
+
+@pytest.mark.parametrize("state", ["Rejected", "Expired"])
+def test_a_ladder_of_which_people_took_no_step_calls_people(state: str) -> None:
+    said = ended("undo", state, reason=f"Approval{state}", message="not tonight", status={"executedAt": None})
+    found = escalation(ladder(UNDO, remediations=(said,)))
+    assert found is not None
+    assert (found.reason, found.message) == ("LadderExhausted", f"no step is left. Tried: undo (roll back 2 → 1): {state}, not tonight")
+
+
+ORDER = {"step": "undo", "requestID": "1"}
+PAUSED = [{"name": "ana", "reason": "audit"}]
+STORM = Breaker("shop", Stage.OPEN, ago(minutes=5))
+MANY_ILL = (make_pod(), make_pod("old", owner="rs-1"))
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(ruled_out(incident=make_incident(status=TRIAGED)), id="in the first moments"),
+        pytest.param(ruled_out(policy=make_policy(steps=[UNDO], mode="Observe")), id="in mode Observe"),
+        pytest.param(ruled_out(policy=make_policy(steps=[UNDO], pauseRequests=PAUSED)), id="while a person has paused it"),
+        pytest.param(ruled_out(storm=(STORM,)), id="while a storm lasts, of which people know"),
+        pytest.param(ruled_out(leading=False), id="on the standby"),
+        pytest.param(ruled_out(UNDO, MORE), id="while a step can be taken"),
+        pytest.param(for_long(UNDO, spent=(make_spent(ago(minutes=3)),)), id="while the cooldown lasts"),
+        pytest.param(ruled_out(UNDO, remediations=(make_waiting(),)), id="while a person is asked"),
+        pytest.param(ruled_out(UNDO, incident=make_incident(status=LONG_AGO, mitigate=ORDER)), id="for what a person orders"),
+        pytest.param(for_long(UNDO, unverified=3), id="while other actions are to be proved first"),
+        pytest.param(for_long({**UNDO, "mode": "Observe"}), id="where the only thing against it is Observe"),
+        pytest.param(for_long(UNDO, seen=make_seen(pods=MANY_ILL, live=make_live())), id="while a rollout may still show who is to blame"),
+        pytest.param(for_long(UNDO, seen=make_seen(workload=make_workload(strategy="Recreate"), live=make_live())), id="while pods serve"),
+        pytest.param(for_long({**KICK, "when": {"triggers": ["crash"], "severities": ["P1"]}}), id="where no step is meant for it"),
+    ],
+)
+def test_people_are_not_called_for_what_may_change_or_is_switched_off(case: Case) -> None:
+    assert escalation(case) is None
 
 
 def lent_by(step: str) -> Remediation:
