@@ -63,6 +63,13 @@ def is_marked(remediation: Remediation, body: dict[str, Any]) -> bool:
     return isinstance(said, dict) and said.get("remediationUID") == remediation.metadata.uid
 
 
+def deploys(body: dict[str, Any]) -> list[Target]:
+    """Return the Deployments that an Argo CD application lists as its own; none for what lists nothing."""
+    listed = (body.get("status") or {}).get("resources") or ()
+    of_them = [one for one in listed if one.get("group") == "apps" and one.get("kind") == "Deployment"]
+    return [Target(str(one.get("namespace", "")), "Deployment", str(one.get("name", ""))) for one in of_them]
+
+
 def wants_what_is_there(body: dict[str, Any], target: Target, since: datetime) -> bool:
     """Whether an Argo CD application has compared after `since` and found in Git what is live. False for what cannot be told.
 

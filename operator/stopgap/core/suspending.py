@@ -130,7 +130,7 @@ def look(case: Case, decision: Decision) -> Decision:
 
 
 def due(one: Remediation, body: dict[str, Any], digest: str, changed_at: datetime | None) -> str:
-    """Say why the owner may be resumed now, or nothing. `digest` is of the live template, `changed_at` when the workload was last changed.
+    """Say why the owner may be resumed, or nothing. `digest`: of the live template; `changed_at`: of the last change in what it deploys.
 
     Its own desired template must not be the denied one any more. While an application is paused Argo CD still compares: what it finds
     Synced with the workload, and the workload is not the bad release, is not the bad release either. Nothing else can tell.
@@ -142,7 +142,8 @@ def due(one: Remediation, body: dict[str, Any], digest: str, changed_at: datetim
         return ""
     if status.executed_at is None and status.state is RemediationState.OUTCOME_UNKNOWN:
         return ""  # whether anything would be brought back cannot be told, so a person decides
-    if status.executed_at is None and (not plan.from_digest or digest in {"", plan.from_digest}):
+    same = digest in {"", plan.from_digest or digest} and (changed_at is None or changed_at < _begun(one))
+    if status.executed_at is None and same:
         return "the action was not taken"  # and what runs is what ran then: resuming brings nothing back
     if plan.suspends.kind != "Application" or not digest or digest == plan.from_digest or changed_at is None:
         return ""
@@ -150,6 +151,12 @@ def due(one: Remediation, body: dict[str, Any], digest: str, changed_at: datetim
     target = Target(one.metadata.namespace or "", ref.kind, ref.name)
     since = max(status.executed_at or changed_at, changed_at)
     return "Git no longer holds the bad version" if pausing.wants_what_is_there(body, target, since) else ""
+
+
+def _begun(one: Remediation) -> datetime:
+    """Return a time before the pause."""
+    approved_at = one.status.approved_at if one.status else None
+    return approved_at or datetime.fromisoformat(one.metadata.creation_timestamp or "0001-01-01T00:00:00Z")
 
 
 def unmarked(one: Remediation, body: dict[str, Any], now: datetime) -> SuspensionStatus:

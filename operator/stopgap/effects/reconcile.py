@@ -241,7 +241,7 @@ class Reconciler:
 
     async def _look_at_owner(self, case: Case, decision: Decision, paused: Remediation) -> Decision:
         """Look at a GitOps owner that is paused, and resume it where it may be."""
-        now = await self._suspender.look(paused, self._now())
+        now = await self._suspender.look(paused, self._now(), case.spent)
         if now is None:
             return decision
         log.info("suspended owner", extra={"remediation": paused.metadata.name, "state": str(now.state), "why": now.message})

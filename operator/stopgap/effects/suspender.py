@@ -1,7 +1,7 @@
 """Pauses the GitOps owner of a workload before an action, and resumes it: each one guarded write, decidable again by a look."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
@@ -11,16 +11,19 @@ import msgspec
 from stopgap.api import Remediation
 from stopgap.api.suspension import PlannedSuspension, SuspensionState, SuspensionStatus
 from stopgap.core import pausing, suspending
+from stopgap.core.case import Spent
 from stopgap.core.marks import RESTORE
 from stopgap.core.restoring import ASKED
 from stopgap.core.suspending import Pause
 from stopgap.effects.errors import Forbidden, KubeError, NotFound, Rejected, Unanswered
 from stopgap.effects.kube import Kube, PatchKind, item
 from stopgap.effects.rights import Rights
-from stopgap.effects.written import annotating, place_of, swapping
+from stopgap.effects.written import annotating, place, swapping
 from stopgap.model.base import Permission
+from stopgap.model.change import Field
 from stopgap.model.observation import Refusal
 from stopgap.model.reasons import Reason
+from stopgap.model.refs import Target
 from stopgap.model.template import Template
 
 SUSPEND_PERMISSIONS: Final = (
@@ -107,15 +110,15 @@ class Suspender:
 
     # ---------------------------------------------------------------------------------------------------------- resuming
 
-    async def look(self, remediation: Remediation, now: datetime) -> SuspensionStatus | None:
-        """Look at a paused owner, and resume it where that may be. None: it stays as it is."""
+    async def look(self, remediation: Remediation, now: datetime, spent: Iterable[Spent] = ()) -> SuspensionStatus | None:
+        """Look at a paused owner, and resume it where that may be. None: it stays as it is. `spent`: what Stopgap changed of late."""
         plan = remediation.spec.plan.suspends
         if plan is None:
             return SuspensionStatus(state=SuspensionState.NOT_NEEDED, at=now)
         if remediation.metadata.annotations.get(ASKED) == "abandon":
             return SuspensionStatus(state=SuspensionState.NOT_NEEDED, at=now, message="a person takes care of it")
         try:
-            return await self._look(remediation, plan, now)
+            return await self._look(remediation, plan, now, {one.target_uid: one.at for one in spent})
         except NotFound:
             return SuspensionStatus(state=SuspensionState.NOT_NEEDED, at=now, message="it is gone")
         except (Forbidden, Rejected) as error:
@@ -123,7 +126,9 @@ class Suspender:
         except KubeError:
             return suspending.expired(remediation, now)
 
-    async def _look(self, remediation: Remediation, plan: PlannedSuspension, now: datetime) -> SuspensionStatus | None:
+    async def _look(
+        self, remediation: Remediation, plan: PlannedSuspension, now: datetime, acted: Mapping[str, datetime]
+    ) -> SuspensionStatus | None:
         body = await self._read(plan)
         if not _is_it(plan, body):
             return SuspensionStatus(state=SuspensionState.NOT_NEEDED, at=now, message="it is gone")
@@ -131,8 +136,17 @@ class Suspender:
             return suspending.unmarked(remediation, body, now)
         if not pausing.is_paused(plan.kind, body):
             return await self._resume(plan, body, "", now)  # a person did, by the tool's own command, which leaves our marks
-        why = suspending.due(remediation, body, *await self._workload(remediation))
+        why = await self._why(remediation, body, now, acted)
         return await self._resume(plan, body, why, now) if why else suspending.expired(remediation, now)
+
+    async def _why(self, remediation: Remediation, body: dict[str, Any], now: datetime, acted: Mapping[str, datetime]) -> str:
+        """Say why it may be resumed, or nothing. It resumes as a whole, so a change of anything else that it deploys counts as well."""
+        digest, changed_at = await self._workload(remediation)
+        if not suspending.due(remediation, body, digest, changed_at):
+            return ""
+        own = Target(remediation.metadata.namespace or "", remediation.spec.target_ref.kind, remediation.spec.target_ref.name)
+        others = await asyncio.gather(*(self._changed_at(one, now, acted) for one in pausing.deploys(body) if one != own))
+        return suspending.due(remediation, body, digest, max((one for one in (changed_at, *others) if one), default=None))
 
     async def _resume(self, plan: PlannedSuspension, body: dict[str, Any], why: str, now: datetime) -> SuspensionStatus:
         still_ours = pausing.value(plan.kind, body) == pausing.ours(plan)
@@ -144,22 +158,37 @@ class Suspender:
 
     async def _workload(self, remediation: Remediation) -> tuple[str, datetime | None]:
         """Read the digest of the live template, and when the workload was last changed: the index may be behind what Argo CD compared."""
-        where = place_of(remediation)
-        if remediation.spec.plan.scaler is not None:
-            return "", None
+        ref = remediation.spec.target_ref
+        where = place(Target(remediation.metadata.namespace or "", ref.kind, ref.name), ref.uid, Field.TEMPLATE, None)
         try:
             body = msgspec.json.decode(await self._kube.get(where.path))
         except NotFound:
             return "", None
         if body["metadata"]["uid"] != where.uid:
             return "", None
-        written = [one["time"] for one in body["metadata"].get("managedFields") or () if not one.get("subresource") and one.get("time")]
-        changed = max((datetime.fromisoformat(one) for one in written), default=None)
-        return Template.read(body["spec"]["template"]).digest, changed
+        # What an autoscaler was told cannot be seen in the template, so that no comparison proves anything.
+        by_template = remediation.spec.plan.scaler is None
+        return Template.read(body["spec"]["template"]).digest if by_template else "", _written_at(body)
+
+    async def _changed_at(self, target: Target, now: datetime, acted: Mapping[str, datetime]) -> datetime | None:
+        """Read when another workload was last changed; None: it is gone. What may not be read may have been changed just now."""
+        try:
+            body = msgspec.json.decode(await self._kube.get(place(target, "", Field.TEMPLATE, None).path))
+        except NotFound:
+            return None
+        except (Forbidden, ValueError):
+            return now
+        # Of a write of ours nothing is left there once the fields are given back.
+        return max((one for one in (_written_at(body), acted.get(body["metadata"]["uid"])) if one), default=None)
 
     async def _read(self, plan: PlannedSuspension) -> dict[str, Any]:
         body: dict[str, Any] = msgspec.json.decode(await self._kube.get(_path(plan)))
         return body
+
+
+def _written_at(body: dict[str, Any]) -> datetime | None:
+    written = [one["time"] for one in body["metadata"].get("managedFields") or () if not one.get("subresource") and one.get("time")]
+    return max((datetime.fromisoformat(one) for one in written), default=None)
 
 
 def _path(plan: PlannedSuspension) -> str:

@@ -59,6 +59,14 @@ def paused(*, state: str = "Suspended", kind: str = "Application", annotations: 
     return made.model_copy(update={"metadata": made.metadata.model_copy(update={"annotations": annotations or {}})})
 
 
+def not_taken(**spec: Any) -> Remediation:
+    """A scale for which the owner was paused, and that was not written then."""
+    scale = {"summary": "scale 3 → 5 replicas", "field": "Replicas", "before": 3, "ours": 5, "suspends": PLANNED}
+    said = {"state": "Suspended", "at": ago(seconds=55), "expiresAt": PLANNED["expiresAt"]}
+    status = {"state": "Superseded", "suspension": said, **spec.pop("status", {})}
+    return make_remediation(action="Scale", plan={**scale, **spec}, status=status)
+
+
 def application(status: str = "Synced", compared: datetime | str = NOW, **entry: Any) -> dict[str, Any]:
     listed = {"group": "apps", "kind": "Deployment", "namespace": "shop", "name": "api", "status": status, **entry}
     return {"status": {"resources": [listed], "reconciledAt": compared if isinstance(compared, str) else compared.isoformat()}}
@@ -188,6 +196,30 @@ def test_it_is_resumed_when_its_own_template_is_not_the_denied_one_or_a_person_s
     one: Remediation, body: dict[str, Any], digest: str, why: str
 ) -> None:
     assert suspending.due(one, body, digest, ago(minutes=4)) == why
+
+
+@pytest.mark.parametrize(
+    ("one", "body", "changed", "why"),
+    [
+        pytest.param(not_taken(), application("OutOfSync"), ago(minutes=4), "the action was not taken", id="nothing was changed since"),
+        pytest.param(not_taken(), application("OutOfSync"), ago(seconds=30), "", id="a later step has rolled the release back"),
+        pytest.param(not_taken(), application(compared=ago(seconds=25)), ago(seconds=30), "", id="and nothing was compared since"),
+        pytest.param(not_taken(), application(), ago(seconds=30), GIT, id="and Git holds what that has left"),
+        pytest.param(
+            not_taken(status={"approvedAt": ago(seconds=58)}),
+            application("OutOfSync"),
+            ago(seconds=59),
+            "the action was not taken",
+            id="changed before it was approved, and so before the pause",
+        ),
+        pytest.param(paused(executedAt=None), application("OutOfSync"), ago(seconds=30), "", id="another workload was changed since"),
+    ],
+)
+def test_an_action_that_was_not_taken_brings_nothing_back_only_while_nothing_else_was_changed(
+    one: Remediation, body: dict[str, Any], changed: datetime, why: str
+) -> None:
+    digest = GOOD.digest if one.spec.action == "Scale" else BAD.digest
+    assert suspending.due(one, body, digest, changed) == why
 
 
 @pytest.mark.parametrize(
