@@ -13,9 +13,9 @@ from stopgap.api.health import WorkloadHealthSpec, WorkloadHealthStatus
 from stopgap.api.incident import CLOSED_LABEL, TARGET_UID_LABEL, IncidentSource, IncidentSpec, IncidentStatus
 from stopgap.api.ladder import Source
 from stopgap.api.policy import PolicyStatus
-from stopgap.api.remediation import RemediationSpec, RemediationStatus
+from stopgap.api.remediation import RemediationSpec, RemediationState, RemediationStatus
 from stopgap.core.case import Notice, Opening
-from stopgap.effects.errors import Conflict, NotFound
+from stopgap.effects.errors import Conflict, Invalid, KubeError, NotFound, Unanswered
 from stopgap.effects.kube import Kube, PatchKind, collection, item
 from stopgap.effects.records import Records
 from stopgap.model.base import API_VERSION, Kind, Permission
@@ -177,13 +177,30 @@ class Recorder:
     async def _status(self, stored: KindT, status: BaseModel) -> KindT:
         meta = stored.metadata
         path = item(API_VERSION, stored.plural, meta.name, namespace=meta.namespace, subresource="status")
-        raw = await self._kube.patch(path, _replace_status(meta.resource_version, status), how=PatchKind.JSON)
+        try:
+            raw = await self._kube.patch(path, _replace_status(meta.resource_version, status), how=PatchKind.JSON)
+        except (Invalid, Conflict, Unanswered) as error:
+            return await self._found(stored, status, error)
         return self._take(type(stored), raw)
+
+    async def _found(self, stored: KindT, status: BaseModel, error: KubeError) -> KindT:
+        """Read once what is stored after all, so that nothing waits for the watch to tell: there what was written, or what others wrote."""
+        found = await self._read(type(stored), stored.metadata.namespace or "", stored.metadata.name)
+        # Who may carry out an action is settled by the write itself: another copy may have written the very same.
+        claim = isinstance(status, RemediationStatus) and status.state is RemediationState.PENDING
+        if found is None or claim or found.metadata.uid != stored.metadata.uid or _written(found) != dumped(status):
+            raise error
+        return found
 
     def _take(self, kind: type[KindT], raw: bytes) -> KindT:
         body = msgspec.json.decode(raw)
         self._records.take(kind, body)
         return kind.model_validate(body)
+
+
+def _written(found: Kind) -> dict[str, Any] | None:
+    status = getattr(found, "status", None)
+    return dumped(status) if isinstance(status, BaseModel) else None
 
 
 def dumped(model: BaseModel) -> dict[str, Any]:
