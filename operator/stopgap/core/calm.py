@@ -23,6 +23,8 @@ def calm(case: Case, found: tuple[Finding, ...]) -> Decision:
     story = _undecided(case, told(case, found))
     if by := guards.put_back(case):
         story = lifecycle.contested(story, by)
+    # Only what was written down as a finding: its state is news anyway, so that this costs no write of its own.
+    story = lifecycle.still_open(story, next((one.trigger for one in story.status.findings if one.state is State.UNKNOWN), ""))
     quiet = all_quiet(found) and _available(case)
     story = _lost(case, _quiet(case, story, quiet=quiet), unknown=all(one.state is State.UNKNOWN for one in found))
     closed = story.says(lifecycle.RESOLVED)

@@ -59,6 +59,7 @@ def _after_verdict(case: Case, after: Case, found: tuple[Finding, ...], verdict:
             passed = _passed_over(story, active)
             story = lifecycle.decision(story, active.spec.step, active.spec.plan.summary, (), allowed=True, passed=passed)
             story = story.observe(lifecycle.MITIGATED, False, Reason.Mitigating, f"{by}; being verified").announce(Reason.Executed, by)
+            story = _mutated(story, active)
         return story
     if verdict.state is RemediationState.SUCCEEDED:
         story = lifecycle.mitigated(story, Reason.Mitigated, verdict.message).set(quiet_since=after.now)
@@ -77,6 +78,16 @@ def _after_verdict(case: Case, after: Case, found: tuple[Finding, ...], verdict:
         why = nothing_left(after, [(one.step, one.message) for one in _passed_over(story, active)])
         return lifecycle.escalated(story, Reason.LadderExhausted, why)
     return lifecycle.escalated(story, verdict.reason, verdict.message)
+
+
+def _mutated(story: Story, active: Remediation) -> Story:
+    """Note that what runs is not what was written: the healthy revision of the record may be another one."""
+    plan, written = active.spec.plan, active.status.written_digest if active.status else ""
+    if not written or not plan.to_digest or written == plan.to_digest:
+        return story
+    return story.tell(
+        Reason.MutatedByAdmission, f"admission changed the template that {active.metadata.name} wrote; what was stored is judged"
+    )
 
 
 def _passed_over(story: Story, active: Remediation) -> tuple[PassedStep, ...]:

@@ -27,6 +27,7 @@ from stopgap.model.workload import State
 TRIAGED, ACKNOWLEDGED, ALLOWED = "Triaged", "Acknowledged", "ActionAllowed"
 MITIGATED, CONTESTED, DRIFT, ESCALATED, RESOLVED = "Mitigated", "Contested", "GitOpsDrift", "Escalated", "Resolved"
 
+NOT_OVER = "it is not over"
 HANDED_OVER = "people were called; automation has ended for this incident"
 
 
@@ -96,7 +97,7 @@ def begin(case: Case) -> Story:
         digest=left.from_digest if left else (template.digest if template else ""),
         revision=left.from_revision if left else (newest.number if newest else 0),
     )
-    story = story.observe(RESOLVED, False, Reason.Open, "it is not over")
+    story = story.observe(RESOLVED, False, Reason.Open, NOT_OVER)
     return story.announce(Reason.Detected, spec.title, warning=True)
 
 
@@ -247,6 +248,16 @@ def escalated(story: Story, reason: Reason, message: str) -> Story:
 def contested(story: Story, message: str) -> Story:
     """Somebody undid the action."""
     return escalated(story.observe(CONTESTED, True, Reason.Contested, message), Reason.Contested, message)
+
+
+def still_open(story: Story, unknown: str = "") -> Story:
+    """Say why it is not over yet: `unknown` is a trigger that cannot be told, where that is what it waits for."""
+    if story.says(RESOLVED) or not story.reason(RESOLVED):
+        return story
+    if unknown:
+        message = f"trigger {unknown} is Unknown: nothing is concluded from that, so it is not over before it is known to be quiet"
+        return story.observe(RESOLVED, False, Reason.SignalUnknown, message)
+    return story.observe(RESOLVED, False, Reason.Open, NOT_OVER)
 
 
 def resolves_after(case: Case) -> timedelta:

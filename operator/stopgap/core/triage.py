@@ -89,8 +89,7 @@ def _opening(case: Case, found: tuple[Finding, ...]) -> Opening:
 
 
 def _triaged(case: Case, found: tuple[Finding, ...], choice: choosing.Choice, *, allowed: bool) -> Story:
-    story = told(case, found)
-    story = lifecycle.bleeding(story)
+    story = lifecycle.bleeding(lifecycle.still_open(told(case, found)))
     if (loudest := next((one for one in found if one.state is State.FIRING), None)) is not None:
         story = lifecycle.triaged(story, loudest.type, loudest.message)
     ordered = ordering.pending(case) is not None

@@ -85,14 +85,11 @@ def _same_trouble(remediation: Remediation, findings: tuple[Finding, ...]) -> Ve
 
 def _proof(case: Case, remediation: Remediation, findings: tuple[Finding, ...]) -> Verdict:
     healthy_for = duration.parse(remediation.spec.healthy_for)
-    lacking = _lacking(case, remediation, findings)
-    if lacking:
-        return _out_of_time(case, remediation, findings, lacking) or Verdict(
-            RemediationState.VERIFYING,
-            Reason.Executed,
-            lacking,
-            look_again=min(max(remediation.prove_until - case.now, timedelta(seconds=1)), timedelta(seconds=30)),
-        )
+    if lacking := _lacking(case, remediation):
+        return _not_yet(case, remediation, findings, (Reason.Inconclusive, lacking))
+    if loud := next((one for one in findings if one.state is not State.QUIET), None):
+        # Where nothing fires when the time is over, it was one that is Unknown.
+        return _not_yet(case, remediation, findings, (Reason.SignalUnknown, f"trigger {loud.trigger} is {loud.state}: {loud.message}"))
     since = (remediation.status.healthy_since if remediation.status else None) or case.now
     if case.now - since < healthy_for:
         message = f"available and quiet since {since:%H:%M:%S}; proven after {duration.spell(healthy_for)}"
@@ -110,8 +107,15 @@ def _proof(case: Case, remediation: Remediation, findings: tuple[Finding, ...]) 
     return Verdict(RemediationState.SUCCEEDED, Reason.Succeeded, message, since)
 
 
-def _lacking(case: Case, remediation: Remediation, findings: tuple[Finding, ...]) -> str:
-    """Say what is missing from the proof, or nothing."""
+def _not_yet(case: Case, remediation: Remediation, findings: tuple[Finding, ...], lacks: tuple[Reason, str]) -> Verdict:
+    wait = min(max(remediation.prove_until - case.now, timedelta(seconds=1)), timedelta(seconds=30))
+    return _out_of_time(case, remediation, findings, lacks) or Verdict(
+        RemediationState.VERIFYING, Reason.Executed, lacks[1], look_again=wait
+    )
+
+
+def _lacking(case: Case, remediation: Remediation) -> str:
+    """Say what is missing from the proof apart from quiet signals, or nothing."""
     work, seen = case.seen.workload, case.seen
     if work is None or seen.newest is None:
         return "the Deployment controller has not taken up the change yet"
@@ -124,8 +128,7 @@ def _lacking(case: Case, remediation: Remediation, findings: tuple[Finding, ...]
         return f"rolling out: {work.updated_replicas} of {work.replicas} replicas are updated, {work.available_replicas} available"
     if work.available_replicas < max(work.least_available, min(1, work.replicas)):
         return f"{work.available_replicas} of {work.replicas} replicas are available, {work.least_available} are needed"
-    loud = next((one for one in findings if one.state is not State.QUIET), None)
-    return f"trigger {loud.trigger} is {loud.state}: {loud.message}" if loud else ""
+    return ""
 
 
 def _short(work: Workload, ours: int | None) -> str:
@@ -143,7 +146,8 @@ def _no_room(seen: Observation) -> str:
     return f"; {failed.message[:300]}" if failed else (f"; no node for a pod: {unplaced[:300]}" if unplaced else "")
 
 
-def _out_of_time(case: Case, remediation: Remediation, findings: tuple[Finding, ...], lacking: str) -> Verdict | None:
+def _out_of_time(case: Case, remediation: Remediation, findings: tuple[Finding, ...], lacks: tuple[Reason, str]) -> Verdict | None:
+    why, lacking = lacks
     left = remediation.prove_until - case.now
     if left > timedelta(0):
         return None
@@ -156,7 +160,7 @@ def _out_of_time(case: Case, remediation: Remediation, findings: tuple[Finding, 
         return Verdict(RemediationState.FAILED, Reason.Failed, f"it did not help in time: {lacking}")
     return Verdict(
         RemediationState.INCONCLUSIVE,
-        Reason.Inconclusive,
+        why,
         f"the time for the proof ran out, though nothing fires: {lacking}",
     )
 

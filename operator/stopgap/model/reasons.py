@@ -118,10 +118,6 @@ class Reason(StrEnum):
     ApprovalExpired = "ApprovalExpired", "Nobody approved the action in time; nothing was written."
     OutcomeUnknown = "OutcomeUnknown", "Whether the change was written cannot be told; it is not repeated."
     NotTheRelease = "NotTheRelease", "The older revision fails in the same way, so the release was not to blame."
-    FieldsReturned = (
-        "FieldsReturned",
-        "Stopgap gave up ownership of the fields it wrote, so that the next apply by the team meets no conflict.",
-    )
     MutatedByAdmission = "MutatedByAdmission", "Admission changed the template that was written."
 
     # What a person orders.

@@ -4,10 +4,12 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 from tests.conftest import (
     BAD,
     GOOD,
+    GOOD_IMAGE,
     NOW,
     after_rollback,
     executed,
@@ -19,6 +21,7 @@ from tests.conftest import (
     make_policy,
     make_remediation,
     make_seen,
+    make_template,
     make_workload,
 )
 
@@ -30,6 +33,7 @@ from stopgap.core.decide import decide
 from stopgap.model.conditions import find
 from stopgap.model.reasons import Reason
 from stopgap.model.refs import Target
+from stopgap.model.template import Template
 from stopgap.model.workload import Workload
 
 
@@ -290,6 +294,45 @@ def test_a_signal_that_fires_again_is_not_lost() -> None:
     decided = decide(make_case(incident=make_incident(status=status))).status
     assert decided is not None
     assert decided.unknown_since is None
+
+
+def test_an_incident_that_a_signal_keeps_open_by_being_unknown_says_so_until_it_is_known() -> None:
+    fired = [{"trigger": "crash", "type": "CrashLoop", "state": "Firing"}]
+    first = decide(make_case(incident=make_incident(status=None))).status
+    assert first is not None
+    case = make_case(incident=make_incident(status={**stored(first), "findings": fired}))
+    away = replace(case, seen=make_seen(workload=make_workload(generation=9)))
+    status = decide(away).status
+    assert status is not None
+    resolved = find(status.conditions, "Resolved")
+    assert resolved is not None
+    assert (resolved.status, resolved.reason) == ("False", Reason.SignalUnknown)
+    assert "trigger crash is Unknown" in resolved.message
+    for seen in (make_seen(live=make_live()), make_seen(exits=(), pods=())):
+        again = decide(make_case(seen=seen, incident=make_incident(status=stored(status)))).status
+        assert again is not None
+        open_ = find(again.conditions, "Resolved")
+        assert open_ is not None
+        assert (open_.status, open_.reason) == ("False", Reason.Open)
+
+
+def stored(status: IncidentStatus) -> dict[str, Any]:
+    return status.model_dump(by_alias=True, exclude_none=True, mode="json")
+
+
+@pytest.mark.parametrize(("image", "told"), [(GOOD_IMAGE, 0), ("mirror/shop/api:1.9", 1)], ids=["as it was written", "changed"])
+def test_that_admission_changed_the_template_is_told_once(image: str, told: int) -> None:
+    case = after_rollback(make_case())
+    work, there = case.seen.workload, Template.read(make_template(image))
+    assert work is not None
+    work = msgspec.structs.replace(work, template=msgspec.json.encode(there.body))
+    seen = replace(case.seen, workload=work, template=there)
+    case = replace(case, seen=seen, remediations=(make_remediation(status=executed(writtenDigest=there.digest)),))
+    for _ in range(2):
+        status = decide(case).status
+        assert status is not None
+        assert [one.type for one in status.timeline].count(Reason.MutatedByAdmission) == told
+        case = replace(case, incident=make_incident(status=stored(status)))
 
 
 def test_an_incident_that_no_policy_decides_about_says_so_once_and_never_claims_what_an_earlier_policy_meant() -> None:

@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 from tests.conftest import (
     BAD,
@@ -12,8 +13,10 @@ from tests.conftest import (
     after_rollback,
     executed,
     make_case,
+    make_container,
     make_exits,
     make_incident,
+    make_pod,
     make_remediation,
     make_revision,
     make_template,
@@ -143,6 +146,14 @@ def test_out_of_time_without_anything_that_fires_is_inconclusive() -> None:
     assert (found.state, found.reason) == (RemediationState.INCONCLUSIVE, Reason.Inconclusive)
     assert "ran out" in found.message
     assert "1 of 3 replicas are available" in found.message
+
+
+def test_out_of_time_because_a_signal_is_unknown_says_so() -> None:
+    restarted = make_pod(owner="rs-1", containers=[make_container(restarts=1, running_since=NOW + timedelta(seconds=590), ready=True)])
+    once = tuple((owner, msgspec.structs.replace(one, at=NOW + timedelta(seconds=589))) for owner, one in make_exits(1, owner="rs-1"))
+    found = verdict(after=600, pods=(restarted,), exits=once)
+    assert (found.state, found.reason) == (RemediationState.INCONCLUSIVE, Reason.SignalUnknown)
+    assert "trigger crash is Unknown" in found.message
 
 
 def test_out_of_time_while_a_signal_fires_is_failure() -> None:
