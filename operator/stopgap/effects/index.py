@@ -248,10 +248,6 @@ class Index:
         if work is not None:
             self._changed(work.target)
 
-    def owns(self, revision: str) -> bool:
-        """Whether a ReplicaSet of this UID is known."""
-        return revision in self._owners
-
     def workload_uids(self) -> Collection[str]:
         """UIDs of the workloads held."""
         return self._workloads.keys()

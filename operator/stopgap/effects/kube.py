@@ -31,7 +31,6 @@ _METHODS = {
     "watch": "GET",
     "create": "POST",
     "patch": "PATCH",
-    "update": "PUT",
     "delete": "DELETE",
 }
 _JSON = "application/json"
@@ -47,8 +46,6 @@ class PatchKind(StrEnum):
     """A list of operations; `test` guards it."""
     MERGE = "application/merge-patch+json"
     """The fields to change; null removes. With a metadata.resourceVersion in it, a changed object gives Conflict."""
-    APPLY = "application/apply-patch+yaml"
-    """Server-side apply; JSON is YAML too."""
 
 
 class _ListMeta(msgspec.Struct):
@@ -173,10 +170,6 @@ class Kube:
         """Change an object; returns it as stored. A JSON patch whose `test` does not hold raises Invalid."""
         return await self._ask("patch", path, params={**_WRITTEN_BY, **(params or {})}, body=body, content_type=how)
 
-    async def replace(self, path: str, body: object, params: Params | None = None) -> bytes:
-        """Replace an object; returns it as stored. Raises Conflict if its resourceVersion is not the stored one."""
-        return await self._ask("update", path, params={**_WRITTEN_BY, **(params or {})}, body=body)
-
     async def delete(self, path: str, body: object | None = None) -> bytes:
         """Delete one object; the body is DeleteOptions (preconditions). Raises ValueError for a collection."""
         if not resource_of(path)[1]:
@@ -264,7 +257,7 @@ def _without_answer(error: Exception) -> type[KubeError]:
 
 
 class _SentOnce(aiohttp.ClientError):
-    """Carries a broken connection past aiohttp, which would otherwise send a PUT or DELETE a second time."""
+    """Carries a broken connection past aiohttp, which would otherwise send a DELETE a second time."""
 
 
 async def _send_once(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:

@@ -127,12 +127,10 @@ class LiveReads:
             ),
         )
         scaler = scaling.scaler if scaling else None
-        missing, unreadable = await self._missing(case, templates)
         return Live(
             templates=templates,
             namespace_annotations=namespace.annotations,
-            missing=missing,
-            unreadable=unreadable,
+            missing=await self._missing(case, templates),
             owner=ownership.message if ownership and ownership.reconciles else "",
             pausable=pausable,
             drifting_owner=ownership.message if ownership and not ownership.reconciles else "",
@@ -207,22 +205,22 @@ class LiveReads:
         before = json.dumps(pausing.value(kind, body))
         return ownership, Pausable(version, kind, namespace, meta["name"], meta["uid"], before, ownership.parent, may_patch)
 
-    async def _missing(self, case: Case, templates: dict[str, Template]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    async def _missing(self, case: Case, templates: dict[str, Template]) -> tuple[str, ...]:
         # What the present template needs too would be missing for it as well; only what the older ones need in addition is looked up.
         now = case.seen.template.references if case.seen.template else frozenset()
         wanted = sorted({one for template in templates.values() for one in template.references} - now)
         states = await asyncio.gather(*(self._is_there(case.seen.target.namespace, one) for one in wanted))
-        missing = tuple(one for one, there in zip(wanted, states, strict=True) if there is False)
-        return missing, tuple(one for one, there in zip(wanted, states, strict=True) if there is None)
+        return tuple(one for one, there in zip(wanted, states, strict=True) if not there)
 
-    async def _is_there(self, namespace: str, reference: str) -> bool | None:
+    async def _is_there(self, namespace: str, reference: str) -> bool:
+        """Say whether it exists. What may not be looked at (such as `secrets`) is not called missing."""
         kind, _, name = reference.partition("/")
         try:
             await self._kube.get(item("v1", _REFERENCES[kind], name, namespace=namespace))
         except NotFound:
             return False
         except Forbidden:
-            return None
+            pass
         return True
 
 

@@ -62,6 +62,8 @@ class Records:
         self._unended: dict[str, Remediation] = {}
         # As JSON, and as models only when asked for: there is one for each workload, and few are looked at.
         self._healths: dict[str, tuple[_Key, bytes]] = {}
+        # Of which workload (by UID) a Remediation or WorkloadHealth is, so that a deletion looks nowhere else.
+        self._of: dict[tuple[type[Kind], str, str], str] = {}
         self._spent: dict[str, Spent] = {}
         self.config: RemediationConfig | None = None
         self.config_trouble = ""
@@ -149,10 +151,10 @@ class Records:
             self._set_config(None, "")
         elif kind is Remediation:
             self._unended.pop(f"{namespace}/{name}", None)
-            for each in self._remediations.values():
-                each.pop(f"{namespace}/{name}", None)
+            self._unlist_remediation(key)
         elif kind is WorkloadHealth:
-            for uid in [uid for uid, (where, _) in self._healths.items() if where == key]:
+            uid = self._of.pop((kind, *key), "")
+            if uid in self._healths and self._healths[uid][0] == key:
                 del self._healths[uid]
 
     def names(self, kind: type[Kind]) -> set[_Key]:
@@ -224,9 +226,11 @@ class Records:
 
     def _take_remediation(self, body: dict[str, Any]) -> None:
         one = Remediation.model_validate(body)
+        where = (one.metadata.namespace or "", one.metadata.name)
         key = f"{one.metadata.namespace}/{one.metadata.name}"
-        before = self._remediations[one.spec.target_ref.uid].get(key)
+        before = self._unlist_remediation(where)
         self._remediations[one.spec.target_ref.uid][key] = one
+        self._of[Remediation, *where] = one.spec.target_ref.uid
         self._unended.pop(key, None)
         if not one.state.ended:
             self._unended[key] = one
@@ -234,6 +238,14 @@ class Records:
         # Statuses are our own and no news; a person's word, in the spec, is.
         if before is not None and before.metadata.generation != one.metadata.generation:
             self._changed(Target(one.metadata.namespace or "", one.spec.target_ref.kind, one.spec.target_ref.name))
+
+    def _unlist_remediation(self, where: _Key) -> Remediation | None:
+        uid = self._of.pop((Remediation, *where), "")
+        each = self._remediations.get(uid, {})
+        found = each.pop("/".join(where), None)
+        if not each:
+            self._remediations.pop(uid, None)
+        return found
 
     def charge(self, one: Remediation) -> None:
         """Count an action against every budget once it was sent, also before its own record says so."""
@@ -243,6 +255,7 @@ class Records:
     def _take_health(self, body: dict[str, Any]) -> None:
         uid, namespace = body["spec"]["targetRef"]["uid"], body["metadata"].get("namespace", "")
         self._healths[uid] = ((namespace, body["metadata"]["name"]), msgspec.json.encode(body))
+        self._of[WorkloadHealth, namespace, body["metadata"]["name"]] = uid
         for one in (body.get("status") or {}).get("lastActions") or ():
             self._spend(one["remediation"], datetime.fromisoformat(one["at"]), namespace, uid, one.get("policyUid", ""))
 

@@ -54,8 +54,6 @@ class Live:
     namespace_annotations: Mapping[str, str]
     missing: tuple[str, ...] = ()
     """Objects that a template needs and that do not exist, as `configmap/settings`."""
-    unreadable: tuple[str, ...] = ()
-    """What could not be looked at for want of rights, as `secrets`: neither there nor missing."""
     owner: str = ""
     """The reconciling owner in one sentence with what to do there, or empty."""
     drifting_owner: str = ""
@@ -104,8 +102,6 @@ class Observation:
     """The ledger: (ReplicaSet UID, exit), oldest first."""
     levels: tuple[Level, ...] = ()
     """Availability since it was last complete, oldest first; empty while every wanted replica is available."""
-    level_known_since: datetime | None = None
-    """Since when availability has been watched."""
     neighbours: tuple[Neighbour, ...] = ()
     current_since: datetime | None = None
     """When the newest template became the wanted one, as far as it is known."""

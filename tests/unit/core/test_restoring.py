@@ -74,7 +74,7 @@ def quiet(*, replicas: int = 5, available: int = 5, annotations: dict[str, str] 
 
 def loud() -> Observation:
     """Two of five pods have been missing for longer than is allowed."""
-    return quiet(available=3, levels=(Level(ago(minutes=1), 3, 5),), level_known_since=ago(hours=1))
+    return quiet(available=3, levels=(Level(ago(minutes=1), 3, 5),))
 
 
 def over(one: Remediation | None, **changes: Any) -> Case:
@@ -195,7 +195,7 @@ def test_a_signal_that_comes_back_holds_it_and_that_is_said_once() -> None:
 
 def just_restarted() -> Observation:
     """Two of five pods are missing, and for how long cannot be known yet."""
-    return quiet(available=3, levels=(Level(NOW, 3, 5),), level_known_since=NOW)
+    return quiet(available=3, levels=(Level(NOW, 3, 5),))
 
 
 @pytest.mark.parametrize(

@@ -64,3 +64,43 @@ def test_an_action_whose_record_was_deleted_is_counted_by_the_memory_of_its_work
     done = make_remediation(status=executed())
     records.take(Remediation, dumped(done.model_copy(update={"metadata": done.metadata.model_copy(update={"uid": "r-uid"})})))
     assert len(records.spent()) == 1
+
+
+def named(name: str, uid: str = "d-uid", **status: Any) -> Remediation:
+    made = make_remediation(name=name, targetRef={"name": "api", "uid": uid}, status=status or executed())
+    return made.model_copy(update={"metadata": made.metadata.model_copy(update={"resource_version": None})})
+
+
+def test_a_deleted_remediation_is_forgotten_where_it_was_and_nowhere_else() -> None:
+    records = Records(lambda _: None, lambda _: None)
+    for one in (named("first"), named("second"), named("other", "w-uid")):
+        records.take(Remediation, dumped(one))
+    records.drop(Remediation, "shop", "first")
+    records.drop(Remediation, "shop", "never-seen")
+    assert [one.metadata.name for one in records.remediations("d-uid")] == ["second"]
+    assert [one.metadata.name for one in records.remediations("w-uid")] == ["other"]
+    assert sorted(one.metadata.name for one in records.unended()) == ["other", "second"]
+    records.drop(Remediation, "shop", "second")
+    assert records.remediations("d-uid") == ()
+
+
+def test_a_remediation_of_the_same_name_that_is_of_another_workload_takes_its_place() -> None:
+    records = Records(lambda _: None, lambda _: None)
+    records.take(Remediation, dumped(named("one")))
+    records.take(Remediation, dumped(named("one", "w-uid")))
+    assert records.remediations("d-uid") == ()
+    records.drop(Remediation, "shop", "one")
+    assert records.remediations("w-uid") == ()
+
+
+def test_a_deleted_memory_is_forgotten_and_one_that_took_its_place_is_not() -> None:
+    records = Records(lambda _: None, lambda _: None)
+    spec = {"targetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "api", "uid": "d-uid"}}
+    for name in ("before", "after"):
+        records.take(WorkloadHealth, {"metadata": {"name": name, "namespace": "shop"}, "spec": spec})
+    records.drop(WorkloadHealth, "shop", "before")
+    found = records.health("d-uid")
+    assert found is not None
+    assert found.metadata.name == "after"
+    records.drop(WorkloadHealth, "shop", "after")
+    assert records.health("d-uid") is None
