@@ -109,6 +109,34 @@ def test_the_proof_says_what_it_lacks(seen: dict[str, Any], lacking: str) -> Non
     assert found.look_again == timedelta(seconds=30)
 
 
+SCALE = {"summary": "scale 3 → 5 replicas", "field": "Replicas", "before": 3, "ours": 5}
+NO_NODE = "0/3 nodes are available: insufficient cpu"
+
+
+def unplaced(text: str, **changes: Any) -> Any:
+    return make_pod(owner="rs-1", node="", phase="Pending", started=None, unschedulable=text, containers=(make_container(),), **changes)
+
+
+@pytest.mark.parametrize(
+    ("pod", "lacking", "end"),
+    [
+        pytest.param(unplaced(NO_NODE), f"; no node for a pod: {NO_NODE}", (RemediationState.FAILED, Reason.NoCapacity), id="one waits"),
+        pytest.param(unplaced(""), "", (RemediationState.INCONCLUSIVE, Reason.Inconclusive), id="a pod that is only slow"),
+        pytest.param(unplaced(NO_NODE, leaving=True), "", (RemediationState.INCONCLUSIVE, Reason.Inconclusive), id="one that is leaving"),
+    ],
+)
+def test_replicas_that_find_no_node_are_not_called_success(pod: Any, lacking: str, end: tuple[RemediationState, Reason]) -> None:
+    done = make_remediation(step="more", action="Scale", plan=SCALE, status=executed())
+    short = work(replicas=5, current_replicas=5, updated_replicas=5, available_replicas=4)
+    for after, expected in ((90, (RemediationState.VERIFYING, Reason.Executed)), (600, end)):
+        base = make_case(incident=make_incident(status=FIRED), remediations=(done,))
+        now = NOW + timedelta(seconds=after)
+        case = replace(after_rollback(base, now=now, workload=short, pods=(pod,), exits=()), remediations=(done,))
+        found = verify(case, done, judge(case))
+        assert (found.state, found.reason) == expected
+        assert found.message.endswith(f"4 of the 5 replicas that were asked for are available, 5 are wanted now{lacking}")
+
+
 def test_the_bad_template_put_back_is_contested_and_says_by_whom() -> None:
     found = verdict(after=90, workload=work(template=BAD, changed_by="argocd-controller"))
     assert (found.state, found.reason) == (RemediationState.FAILED, Reason.Contested)
