@@ -1,11 +1,11 @@
 """How much may be done: pauses, cooldown, attempts and budgets. Counted from records, so that a restart refills none of them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 
 from stopgap.api.clusterpolicy import Policy, called
 from stopgap.api.policy import MaxActions, PauseRequest
-from stopgap.api.remediation import RemediationState
+from stopgap.api.remediation import Remediation, RemediationState
 from stopgap.core.case import Case, Spent
 from stopgap.core.situation import Situation
 from stopgap.core.storm import Stage, key_of, named
@@ -96,6 +96,17 @@ def unverified_actions(situation: Situation) -> Refusal | None:
         Reason.UnverifiedActions,
         f"{case.unverified} actions on other workloads are not proved to help yet; at most {most} may be out at a time",
     )
+
+
+def perhaps_spent(remediations: Iterable[Remediation], now: datetime) -> Iterator[Spent]:
+    """Yield the actions that are intended and not known to have been sent or not, as of the last moment possible.
+
+    Whoever carries one out will say. After a crash the next leader looks, and until then it counts as sent.
+    """
+    for one in remediations:
+        if one.state is RemediationState.PENDING:
+            meta, spec = one.metadata, one.spec
+            yield Spent(meta.uid or "", min(now, one.write_until), meta.namespace or "", spec.target_ref.uid, spec.policy_ref.uid)
 
 
 def cooldown_active(situation: Situation) -> Refusal | None:

@@ -71,7 +71,7 @@ class Observer:
             others=tuple(one for one in incidents if one is not main),
             health=(health.status if health else None) or WorkloadHealthStatus(),
             remediations=self._records.remediations(uid) if uid else (),
-            spent=(*self._records.spent(), *self._reserved),
+            spent=self._spent(),
             leading=self._leading(),
             storm=self._storm.breakers(target.namespace),
             unverified=self._unverified(work),
@@ -83,6 +83,13 @@ class Observer:
         out = {uid for uid in unverified(self._records.unended(), self._index.now()) if uid in there}
         out |= {one.target_uid for one in self._reserved}
         return len(out - {work.uid if work else ""})
+
+    def _spent(self) -> tuple[Spent, ...]:
+        """Every action once: what was sent, what this copy is about to send, and what a crash may have kept from being written down."""
+        sent = (*self._records.spent(), *self._reserved)
+        known = {one.remediation for one in sent}, {one.target_uid for one in self._reserved}
+        perhaps = limits.perhaps_spent(self._records.unended(), self._index.now())
+        return (*sent, *(one for one in perhaps if one.remediation not in known[0] and one.target_uid not in known[1]))
 
     @contextmanager
     def reserved(self, work: Workload, spec: RemediationSpec) -> Iterator[None]:

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from stopgap.api import ClusterRemediationPolicy, Incident, Remediation, RemediationConfig, RemediationPolicy, WorkloadHealth
 from stopgap.api.clusterpolicy import Policy
 from stopgap.api.incident import CLOSED_LABEL
+from stopgap.api.remediation import RemediationState
 from stopgap.core import freeze, matching
 from stopgap.core.case import Spent
 from stopgap.model.base import Kind, Permission
@@ -248,9 +249,12 @@ class Records:
         return found
 
     def charge(self, one: Remediation) -> None:
-        """Count an action against every budget once it was sent, also before its own record says so."""
-        if one.status and one.status.executed_at:
-            self._spend(one.metadata.uid, one.status.executed_at, one.metadata.namespace, one.spec.target_ref.uid, one.spec.policy_ref.uid)
+        """Count an action against every budget once it was sent, also before its own record says so, and where nobody can know."""
+        at = one.status.executed_at if one.status else None
+        if one.status and one.state is RemediationState.OUTCOME_UNKNOWN:
+            at = at or one.status.ended_at
+        if at is not None:
+            self._spend(one.metadata.uid, at, one.metadata.namespace, one.spec.target_ref.uid, one.spec.policy_ref.uid)
 
     def _take_health(self, body: dict[str, Any]) -> None:
         uid, namespace = body["spec"]["targetRef"]["uid"], body["metadata"].get("namespace", "")

@@ -1,12 +1,14 @@
 """What a case knows of other workloads: actions that are out and not proved, from records and reservations."""
 
+from datetime import timedelta
 from typing import Any
 
-from tests.conftest import NOW, executed, make_remediation
+from tests.conftest import NOW, executed, make_remediation, make_waiting
 from tests.unit.effects.test_census import World
 from tests.unit.effects.test_storm import Copy
 
 from stopgap.api import Remediation
+from stopgap.core.limits import perhaps_spent
 from stopgap.effects.observe import Observer
 from stopgap.model.refs import Target
 
@@ -77,3 +79,29 @@ def test_what_was_deleted_proves_nothing_any_more() -> None:
     scene.act("c", **executed(NOW))
     scene.world.records.drop(Remediation, "shop", "c-g1")
     assert scene.unverified("a") == 0
+
+
+def test_what_a_crash_left_unsaid_counts_against_the_budgets_until_it_is_known() -> None:
+    def spent(scene: Scene) -> list[str]:
+        return [one.target_uid for one in scene.observer.case(Target("shop", "Deployment", "a")).spent]
+
+    scene = Scene()
+    scene.act("b")
+    assert spent(scene) == ["shop-b"]
+    work = scene.world.index.workload(Target("shop", "Deployment", "b"))
+    assert work is not None
+    with scene.observer.reserved(work, make_remediation().spec):
+        assert spent(scene) == ["shop-b"], "and once only while this copy carries it out"
+    scene.act("b", **executed(NOW))
+    assert spent(scene) == ["shop-b"]
+    other = Scene()
+    other.act("b")
+    other.act("b", state="Superseded")
+    assert spent(other) == []
+
+
+def test_an_intent_of_long_ago_fills_no_budget_for_ever() -> None:
+    made = make_remediation(notAfter=NOW - timedelta(hours=2))
+    assert [one.at for one in perhaps_spent([made], NOW)] == [NOW - timedelta(hours=2)]
+    assert [one.at for one in perhaps_spent([make_remediation()], NOW)] == [NOW]
+    assert list(perhaps_spent([make_remediation(status=executed(NOW)), make_waiting()], NOW)) == []

@@ -54,6 +54,12 @@ def test_an_action_is_counted_from_when_it_was_sent_and_once() -> None:
     assert [(one.at, one.namespace) for one in records.spent()] == [(NOW, "shop")]
 
 
+def test_an_action_of_which_nobody_knows_whether_it_was_sent_counts_as_sent() -> None:
+    unknown = make_remediation(status={"state": "OutcomeUnknown", "endedAt": NOW})
+    assert [one.at for one in holding(unknown).spent()] == [NOW]
+    assert holding(make_remediation(status={"state": "Superseded", "endedAt": NOW})).spent() == ()
+
+
 def test_an_action_whose_record_was_deleted_is_counted_by_the_memory_of_its_workload_and_once() -> None:
     records = Records(lambda _: None, lambda _: None)
     said = {"lastActions": [{"remediation": "r-uid", "policyUid": "p-uid", "at": NOW.isoformat()}]}
