@@ -67,7 +67,7 @@ class Scale(ApiModel):
         if text.startswith("-"):
             fewer = min(max(now - change, self.min), now)
             return fewer if fewer <= self.max else now
-        return max(min(now + change, self.max), now)
+        return max(min(max(now + change, self.min), self.max), now)
 
     def plan(self, seen: Observation, aim: Aim) -> Plan | Refusal:  # noqa: ARG002 - the actions' common shape
         """Describe the end state: one number in one field, of the workload or of what scales it."""

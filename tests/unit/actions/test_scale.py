@@ -34,6 +34,7 @@ def hpa(minimum: int | None = 2, maximum: int = 8) -> Scaler:
         pytest.param({"by": "50%"}, 3, 5, id="a share is rounded up"),
         pytest.param({"by": "1%"}, 3, 4, id="however small it is"),
         pytest.param({"by": "999"}, 3, 10, id="never above max"),
+        pytest.param({"by": "1", "min": 5}, 2, 5, id="never fewer than min, where there are fewer"),
         pytest.param({"by": "-2"}, 6, 4, id="so many fewer"),
         pytest.param({"by": "-50%"}, 5, 2, id="a share of fewer is rounded away from what is there"),
         pytest.param({"by": "-99%"}, 5, 1, id="never to zero"),
