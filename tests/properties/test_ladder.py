@@ -25,6 +25,7 @@ from tests.properties.test_decide import TEMPLATES, cases
 from stopgap.actions import Scale
 from stopgap.api.config import ConfigSpec
 from stopgap.api.ladder import Mode
+from stopgap.api.remediation import RemediationSpec
 from stopgap.core import guards, knowngood
 from stopgap.core.case import Case
 from stopgap.core.decide import decide, judge
@@ -158,6 +159,17 @@ def refusals(case: Case, name: str, *, ordered: bool) -> tuple[Refusal, ...]:
     return guards.refusals(situation)
 
 
+def as_bold_as_allowed(case: Case, spec: RemediationSpec) -> None:
+    """Nothing of mode Observe is intended, and what is of mode Approve waits for a person."""
+    assert case.policy is not None
+    assert case.config is not None
+    step = next(one for one in case.policy.spec.steps if one.name == spec.step)
+    modes = [case.config.max_mode] if spec.request_id else [case.config.max_mode, case.policy.spec.mode, step.mode or Mode.AUTOMATIC]
+    bold = min(modes, key=tuple(Mode).index)
+    assert bold is not Mode.OBSERVE
+    assert spec.expires_at == (case.now + timedelta(minutes=15) if bold is Mode.APPROVE else None)
+
+
 @steady
 @given(case=ladders())
 @example(case=make_case())
@@ -168,7 +180,8 @@ def test_nothing_is_intended_or_approved_past_a_refusal(case: Case) -> None:
         spec = decision.intent.spec
         assert refusals(case, spec.step, ordered=bool(spec.request_id)) == ()
         assert case.waiting is None
-        assert not case.remediations or all(one.state.ended for one in case.remediations)
+        assert all(one.state.ended for one in case.remediations)
+        as_bold_as_allowed(case, spec)
     if decision.approved is not None:
         waiting, status = decision.approved
         assert waiting.approved
@@ -186,28 +199,15 @@ def test_nothing_is_intended_or_approved_past_a_refusal(case: Case) -> None:
     assert case.unverified < case.config.storm_breaker.max_unverified_actions
 
 
-@steady
-@given(case=ladders())
-def test_without_a_persons_word_nothing_of_mode_approve_is_more_than_asked_for(case: Case) -> None:
-    intent = decide(case).intent
-    if intent is None or intent.spec.request_id or case.policy is None or case.config is None:
-        return
-    step = next(one for one in case.policy.spec.steps if one.name == intent.spec.step)
-    bold = min((Mode.AUTOMATIC, case.config.max_mode, case.policy.spec.mode, step.mode or Mode.AUTOMATIC), key=tuple(Mode).index)
-    assert bold is not Mode.OBSERVE
-    assert (intent.spec.expires_at is not None) is (bold is Mode.APPROVE)
-    assert intent.spec.expires_at is None or intent.spec.expires_at - case.now == timedelta(minutes=15)
-
-
 def test_the_ladders_do_act() -> None:
     found: list[str] = []
 
-    @settings(steady, max_examples=100)
+    @settings(steady, max_examples=60)
     @given(case=ladders())
     def collect(case: Case) -> None:
         decision = decide(case)
         found.append("intent" if decision.intent else "approved" if decision.approved else "nothing")
 
     collect()
-    assert found.count("intent") >= 10
-    assert found.count("approved") >= 3
+    assert found.count("intent") >= 5
+    assert found.count("approved") >= 2
