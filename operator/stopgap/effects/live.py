@@ -3,15 +3,19 @@
 import asyncio
 import json
 from dataclasses import replace
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from stopgap.api import RemediationConfig
+from stopgap.api.clusterpolicy import Policy
 from stopgap.api.config import NAME as CONFIG_NAME
 from stopgap.api.ladder import Mode
 from stopgap.core import matching, owners, pausing
 from stopgap.core.case import Case, Reads
+from stopgap.core.limits import pause_mark
+from stopgap.effects.ahead import ReadAhead
 from stopgap.effects.errors import Forbidden, KubeError, NotFound
 from stopgap.effects.kube import Kube, item
 from stopgap.effects.records import Records
@@ -32,6 +36,10 @@ PERMISSIONS: Final = (
     Permission("helm.toolkit.fluxcd.io", ("helmreleases",), ("get",), "see whether Flux would undo a change"),
 )
 
+MOST_TEMPLATES: Final = 3
+"""Of so many older revisions the templates are read beforehand."""
+
+_ABOUT_CONFIG: Final = ("config",)
 _REFERENCES: Final = {
     "configmap": "configmaps",
     "secret": "secrets",
@@ -64,6 +72,15 @@ class _ReplicaSet(msgspec.Struct):
     spec: _Templated
 
 
+class _Standing(NamedTuple):
+    """What an act stands on beside its target."""
+
+    namespace: _Meta
+    policy: _Meta | None
+    """None: it is gone."""
+    config_readable: bool
+
+
 class LiveReads:
     """Reads what a decision to act must not take from memory."""
 
@@ -74,12 +91,23 @@ class LiveReads:
         self._scalers = Scalers(kube)
         self._own_namespace = own_namespace
         self._argocd_namespace = argocd_namespace
+        self._ahead = ReadAhead()
 
     def expect(self, case: Case) -> None:
         """A rollout under a policy that acts may need an action soon: learn meanwhile whether we may."""
-        work, policy = case.seen.workload, case.policy
-        if work is not None and policy is not None and not work.rolled_out and policy.spec.mode is not Mode.OBSERVE:
-            self._rights.ask_ahead(work.namespace)
+        work, policy, seen = case.seen.workload, case.policy, case.seen
+        if work is None or policy is None or work.rolled_out or policy.spec.mode is Mode.OBSERVE:
+            return
+        self._rights.ask_ahead(work.namespace)
+        if not any(one.restarts or one.ended for pod in seen.pods for one in pod.containers):
+            return
+        # Its containers end: it may be proved bad within moments.
+        self._ahead.expect(_about_namespace(case), partial(self._namespace, work.namespace))
+        self._ahead.expect(_about_policy(policy), partial(self._policy, policy))
+        self._ahead.expect(_ABOUT_CONFIG, self._config_is_readable)
+        known = {one.replica_set_uid for one in case.health.known_good} | {one.uid for one in seen.revisions[1:2]}
+        for name in [one.name for one in seen.revisions if one.uid in known][:MOST_TEMPLATES]:
+            self._ahead.expect(("replicaset", work.namespace, name), partial(self.template, work.namespace, name))
 
     async def quick(self, case: Case, reads: Reads) -> Live | None:
         """Read only the templates, where memory says that nothing else will differ; the rest is confirmed beside the intent.
@@ -99,14 +127,12 @@ class LiveReads:
         """Read what a quick reading has left out."""
         if live.confirmed:
             return live
-        namespace, policy_current, config_readable = await asyncio.gather(
-            self._namespace(case.seen.target.namespace), self._policy_is_current(case), self._config_is_readable()
-        )
+        standing = await self._standing(case)
         return replace(
             live,
-            namespace_annotations=namespace.annotations,
-            policy_current=policy_current and _selects(case, namespace),
-            config_readable=config_readable,
+            namespace_annotations=standing.namespace.annotations,
+            policy_current=_is_current(case, standing),
+            config_readable=standing.config_readable,
             confirmed=True,
         )
 
@@ -115,21 +141,17 @@ class LiveReads:
         work = case.seen.workload
         if work is None:
             raise ValueError(f"{case.seen.target} has no workload to read about")
-        scaling, (templates, namespace, policy_current, config_readable, (ownership, pausable), may_patch) = await asyncio.gather(
+        scaling, standing, templates, (ownership, pausable), may_patch = await asyncio.gather(
             self._scaling(work, wanted=reads.scaler),
-            asyncio.gather(
-                self._templates(work.namespace, _names(case, reads)),
-                self._namespace(work.namespace),
-                self._policy_is_current(case),
-                self._config_is_readable(),
-                self._ownership(work),
-                self._rights.may_patch(work.namespace),
-            ),
+            self._standing(case),
+            self._templates(work.namespace, _names(case, reads)),
+            self._ownership(work),
+            self._rights.may_patch(work.namespace),
         )
         scaler = scaling.scaler if scaling else None
         return Live(
             templates=templates,
-            namespace_annotations=namespace.annotations,
+            namespace_annotations=standing.namespace.annotations,
             missing=await self._missing(case, templates),
             owner=ownership.message if ownership and ownership.reconciles else "",
             pausable=pausable,
@@ -140,9 +162,18 @@ class LiveReads:
             scaler_known=scaling is not None,
             may_patch_scaler=scaler is None or await self._rights.may_patch(work.namespace, *RESOURCES[scaler.kind]),
             disruption_floor=scaling.disruption_floor if scaling else 0,
-            policy_current=policy_current and _selects(case, namespace),
-            config_readable=config_readable,
+            policy_current=_is_current(case, standing),
+            config_readable=standing.config_readable,
         )
+
+    async def _standing(self, case: Case) -> _Standing:
+        policy, read = case.policy, self._ahead.take
+        namespace, config_readable, live = await asyncio.gather(
+            read(_about_namespace(case), partial(self._namespace, case.seen.target.namespace)),
+            read(_ABOUT_CONFIG, self._config_is_readable),
+            read(_about_policy(policy), partial(self._policy, policy)) if policy else _nothing(),
+        )
+        return _Standing(namespace, live, config_readable)
 
     async def _scaling(self, work: Workload, *, wanted: bool) -> Scaling | None:
         return await self._scalers.read(work) if wanted else None
@@ -156,24 +187,22 @@ class LiveReads:
         return Template.read(msgspec.json.decode(raw, type=_ReplicaSet).spec.template)
 
     async def _templates(self, namespace: str, names: dict[str, str]) -> dict[str, Template]:
-        found = await asyncio.gather(*(self.template(namespace, name) for name in names.values()))
+        take = self._ahead.take
+        found = await asyncio.gather(
+            *(take(("replicaset", namespace, name), partial(self.template, namespace, name)) for name in names.values())
+        )
         return {uid: template for uid, template in zip(names, found, strict=True) if template is not None}
 
     async def _namespace(self, name: str) -> _Meta:
         raw = await self._kube.get(item("v1", "namespaces", name))
         return msgspec.json.decode(raw, type=_Object).metadata
 
-    async def _policy_is_current(self, case: Case) -> bool:
-        policy = case.policy
-        if policy is None:
-            return False
+    async def _policy(self, policy: Policy) -> _Meta | None:
         try:
             raw = await self._kube.get(item(API_VERSION, policy.plural, policy.metadata.name, namespace=policy.metadata.namespace))
         except NotFound:
-            return False
-        live = msgspec.json.decode(raw, type=_Object).metadata
-        pauses = (live.annotations.get("stopgap.dev/pause"), policy.metadata.annotations.get("stopgap.dev/pause"))
-        return (live.uid, live.generation) == (policy.metadata.uid, policy.metadata.generation) and pauses[0] == pauses[1]
+            return None
+        return msgspec.json.decode(raw, type=_Object).metadata
 
     async def _config_is_readable(self) -> bool:
         """An absent config means the defaults; one that cannot be read means that we are paused."""
@@ -228,6 +257,24 @@ def _names(case: Case, reads: Reads) -> dict[str, str]:
     return {one.uid: one.name for one in case.seen.revisions if one.uid in reads.replica_sets}
 
 
-def _selects(case: Case, namespace: _Meta) -> bool:
+def _about_namespace(case: Case) -> tuple[str, ...]:
+    return ("namespace", case.seen.target.namespace)
+
+
+def _about_policy(policy: Policy) -> tuple[str, ...]:
+    return (policy.plural, policy.metadata.namespace or "", policy.metadata.name)
+
+
+async def _nothing() -> None:
+    return None
+
+
+def _is_current(case: Case, standing: _Standing) -> bool:
+    """Whether the policy that is decided by still exists as it was decided by, and still means the namespace."""
+    live, policy = standing.policy, case.policy
+    if live is None or policy is None or (live.uid, live.generation) != (policy.metadata.uid, policy.metadata.generation):
+        return False
+    if pause_mark(live.annotations) != pause_mark(policy.metadata.annotations):
+        return False
     # A namespace that lost its labels is not the cluster policy's business any more.
-    return case.policy is not None and matching.selects(case.policy, case.seen.target.namespace, namespace.labels)
+    return matching.selects(policy, case.seen.target.namespace, standing.namespace.labels)
