@@ -22,6 +22,7 @@ from stopgap.effects.housekeeping import Housekeeping
 from stopgap.effects.index import Index
 from stopgap.effects.kube import Kube
 from stopgap.effects.lease import Lease
+from stopgap.effects.leftovers import Leftovers
 from stopgap.effects.live import LiveReads
 from stopgap.effects.namespaces import Namespaces
 from stopgap.effects.observe import Observer
@@ -43,7 +44,6 @@ from stopgap.effects.trust import TrustKeeper
 from stopgap.effects.watch import Watch, trouble_of
 from stopgap.model.base import Kind
 from stopgap.model.refs import Target
-from stopgap.model.workload import Workload
 from stopgap.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -61,7 +61,7 @@ class Runtime:
         self.registry = CollectorRegistry()
         self.telemetry = Telemetry(self.registry)
         self.kube = Kube(connection, on_request=self.telemetry.requested)
-        self.index = Index(self._workload_changed, self._now, self._workload_listed)
+        self.index = Index(self._workload_changed, self._now, lambda work, *, there: self.headcount.listed(work, there=there))
         self.records = Records(self._add_soon, self._policies_changed)
         self.namespaces = Namespaces(self._namespace_changed)
         self._rosters = Rosters(self.records, self.namespaces)
@@ -69,7 +69,7 @@ class Runtime:
         self.lease = Lease(
             self.kube, namespace=settings.own_namespace, name=LEASE_NAME, identity=settings.identity, won=self._won, lost=self._lost
         )
-        self.headcount = Headcount(self.index, self.records, self._rosters)
+        self.headcount: Headcount = Headcount(self.index, self.records, self._rosters)
         self.recorder = Recorder(self.kube, self.records, settings.identity)
         self.storm = StormKeeper(
             self.headcount,
@@ -81,6 +81,7 @@ class Runtime:
             changed=self._storm_changed,
         )
         self._own = OwnLists(self.kube, self.records, settings.namespaces, settings.own_namespace)
+        self._leftovers = Leftovers(self.kube, self._own, self.records, leading=self.leading, found=self._add_soon)
         self._trust = TrustKeeper(self.kube, self._own)
         self._reconcile = self._reconciler()
         rosters, spaces, trust, told = self._rosters, self.namespaces, self._trust, self.recorder
@@ -181,6 +182,7 @@ class Runtime:
                 self._spawn(self.queue.run(self._reconcile), "queue")
                 self._spawn(self._housekeeping().run(), "housekeeping")
                 self._spawn(self._retention.run(), "retention")
+                self._spawn(self._leftovers.run(), "leftovers")
         finally:
             await self.kube.close()
 
@@ -241,11 +243,8 @@ class Runtime:
         if not self.synced():
             return
         work = self.index.workload(target)
-        if work is None or self._rosters.deciding(target, work.labels) or self.records.incidents(target):
+        if work is None or self._rosters.deciding(target, work.labels) or self.records.incidents(target) or self.index.lent(target):
             self.queue.add(target, SOON)
-
-    def _workload_listed(self, work: Workload, *, there: bool) -> None:
-        self.headcount.listed(work, there=there)
 
     def _add_soon(self, target: Target) -> None:
         self.headcount.look_at(target)
@@ -258,7 +257,8 @@ class Runtime:
         self._keeper.changed()
         self._rosters.forget(namespace)
         self.headcount.policies_changed(namespace)
-        if self.records.namespaces_with_policies() or self.records.unreadable_policies:
+        # What is to be put back wants its workload watched, also where neither a policy nor an incident is left.
+        if self.records.namespaces_with_policies() or self.records.unreadable_policies or self.records.unfinished():
             self._wanted.set()
         if self.synced():
             self._look_at(target for target in self._worth_a_look() if not namespace or target.namespace == namespace)
@@ -284,6 +284,7 @@ class Runtime:
 
     def _won(self) -> None:
         log.info("leading")
+        self._leftovers.begin()
         self.headcount.recount({target_of(one) for one in self.records.open_incidents()})
         self._look_at(self._worth_a_look())
 
@@ -294,6 +295,5 @@ class Runtime:
 
     def _failed(self, target: Target, error: Exception) -> None:
         self.telemetry.failed(error)
-        known = isinstance(error, KubeError)
-        level, told = (logging.WARNING, None) if known else (logging.ERROR, error)
+        level, told = (logging.WARNING, None) if isinstance(error, KubeError) else (logging.ERROR, error)
         log.log(level, "a look failed and is repeated", extra={"target": str(target), "error": str(error)}, exc_info=told)

@@ -276,6 +276,11 @@ class Remediation(Kind):
         return self.status is not None and self.status.revert is not None and self.status.revert.state.open
 
     @property
+    def unfinished(self) -> bool:
+        """Whether it has not ended, or owes something: its restore, the ownership of fields, or the resumption of a GitOps owner."""
+        return not self.state.ended or self.owes_fields or self.owes_restore or self.owes_resume
+
+    @property
     def owes_resume(self) -> bool:
         """Whether a GitOps owner that it paused is left to resume."""
         return self.status is not None and self.status.suspension is not None and self.status.suspension.state.open

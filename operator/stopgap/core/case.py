@@ -32,6 +32,23 @@ class Spent:
 
 
 @dataclass(frozen=True, slots=True)
+class Lent:
+    """A number that was changed for a while, in one field of the workload or of its autoscaler."""
+
+    field: Field
+    scaler: PlannedScaler | None
+    before: int | None
+    """What is put back; None: the field is removed again."""
+    ours: int | None
+    """What Stopgap wrote; anything else there now is somebody else's."""
+    remediation_uid: str
+    remediation: Remediation | None = None
+    """Its record; None where that is lost and the mark on the object is all that is left."""
+    abandoned: bool = False
+    """A person takes care of the value; only the mark is taken away."""
+
+
+@dataclass(frozen=True, slots=True)
 class Case:
     """One workload's case: the facts and the records."""
 
@@ -53,6 +70,10 @@ class Case:
     health: WorkloadHealthStatus = field(default_factory=WorkloadHealthStatus)
     remediations: tuple[Remediation, ...] = ()
     """Of this very workload (by UID), oldest first."""
+    left: tuple[Remediation, ...] = ()
+    """Of earlier workloads of this name, those that have not ended or owe something, oldest first."""
+    lost: tuple[Lent, ...] = ()
+    """What was lent to autoscalers of the workload under records that are gone, as far as that was heard of."""
     spent: tuple[Spent, ...] = ()
     """Everywhere, oldest first."""
     leading: bool = True
@@ -134,23 +155,6 @@ class Intent:
     """A remediation to be recorded and then carried out."""
 
     spec: RemediationSpec
-
-
-@dataclass(frozen=True, slots=True)
-class Lent:
-    """A number that was changed for a while, in one field of the workload or of its autoscaler."""
-
-    field: Field
-    scaler: PlannedScaler | None
-    before: int | None
-    """What is put back; None: the field is removed again."""
-    ours: int | None
-    """What Stopgap wrote; anything else there now is somebody else's."""
-    remediation_uid: str
-    remediation: Remediation | None = None
-    """Its record; None where that is lost and the mark on the object is all that is left."""
-    abandoned: bool = False
-    """A person takes care of the value; only the mark is taken away."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,16 +3,17 @@
 from dataclasses import replace
 from datetime import timedelta
 
-from stopgap.api.remediation import RemediationState
+from stopgap.api.remediation import Remediation, RemediationState
 from stopgap.core import approving, duplicates, lifecycle, memory, ordering, restoring, suspending
 from stopgap.core.calm import calm
-from stopgap.core.case import IDLE_LOOK, Case, Decision
+from stopgap.core.case import Case, Decision
 from stopgap.core.following import ended, verify
 from stopgap.core.triage import close, firing, reported, told
 from stopgap.model.observation import Finding, Refusal
 from stopgap.model.reasons import Reason
 from stopgap.model.workload import State
 
+SOON = timedelta(milliseconds=100)
 RECORD_ONLY = "Incident"
 """Kind in the key of an incident that names no workload."""
 
@@ -26,20 +27,30 @@ def decide(case: Case) -> Decision:
 
 
 def _about_a_workload(case: Case) -> Decision:
+    if (stranded := _stranded(case)) is not None:
+        return stranded
     if case.seen.workload is None or case.seen.workload.deleting or case.status.target_uid not in {"", case.seen.workload.uid}:
-        return _gone(case)
+        return _put_back(case, _gone(case), ())
     found = judge(case)
-    if case.incident is not None and (closed := lifecycle.closed_by_person(case, lifecycle.begin(case))):
-        # Looked at once more without an event: what is out is to be judged, and a silence lifted when it is quiet.
-        return replace(close(case, closed, found), health=memory.silenced(case, found), look_again=IDLE_LOOK)
-    if case.incident is not None and lifecycle.begin(case).says(lifecycle.RESOLVED):
-        # Its end is written, only the label is missing: nothing begins again in an incident that is over.
-        return close(case, lifecycle.begin(case), found)
+    if (over := _over(case, found)) is not None:
+        return over
     if case.active is not None and case.active.state is RemediationState.PENDING:
         return Decision(findings=found, resume=case.active)
     if case.active is not None:
         return verify(case, case.active, found)
     return approving.answered(case, found) or _afresh(case, found)
+
+
+def _over(case: Case, found: tuple[Finding, ...]) -> Decision | None:
+    """Close an incident that a person has ended, or whose end is written already; None: it goes on. What is owed has its turn soon."""
+    if case.incident is None:
+        return None
+    begun, again = lifecycle.begin(case), restoring.afterwards(case)
+    if closed := lifecycle.closed_by_person(case, begun):
+        # Looked at once more without an event: what is out is to be judged, and a silence lifted when it is quiet.
+        return replace(close(case, closed, found), health=memory.silenced(case, found), look_again=again)
+    # Its end is written, only the label is missing: nothing begins again in an incident that is over.
+    return replace(close(case, begun, found), look_again=again) if begun.says(lifecycle.RESOLVED) else None
 
 
 def _afresh(case: Case, found: tuple[Finding, ...]) -> Decision:
@@ -48,7 +59,27 @@ def _afresh(case: Case, found: tuple[Finding, ...]) -> Decision:
     ordered = ordering.pending(case) is not None or bool(waiting and waiting.spec.request_id)
     loud = any(one.state is State.FIRING for one in found) or reported(case) or ordered
     decision = firing(case, found) if loud else calm(case, found)
-    return decision if decision.intent or decision.reads else suspending.look(case, restoring.restore(case, decision, found))
+    return decision if decision.intent or decision.reads else _put_back(case, decision, found)
+
+
+def _put_back(case: Case, decision: Decision, found: tuple[Finding, ...]) -> Decision:
+    """See to what is temporary, wherever it was lent."""
+    return decision if decision.resume else suspending.look(case, restoring.restore(case, decision, found))
+
+
+def _stranded(case: Case) -> Decision | None:
+    """End what is out on an earlier workload of this name, one at a time, so that what it owes has its turn; None: nothing is."""
+    one = next((one for one in case.left if not one.state.ended), None)
+    return _without_target(case, one, f"{case.seen.target} was deleted") if one else None
+
+
+def _without_target(case: Case, one: Remediation, why: str) -> Decision:
+    """End an action whose workload is gone. Whether it was written is looked up where that outlives the workload."""
+    plan, written = one.spec.plan, one.state is RemediationState.VERIFYING
+    if one.state is RemediationState.PENDING and (plan.scaler or plan.suspends):
+        return Decision(resume=one, look_again=SOON)
+    state = RemediationState.INCONCLUSIVE if written else RemediationState.SUPERSEDED
+    return Decision(remediation=(one, ended(case, one, state, why)), look_again=SOON)
 
 
 def _record_only(case: Case) -> Decision:
@@ -87,8 +118,8 @@ def _gone(case: Case) -> Decision:
         return Decision(status=story.status, notices=story.notices)
     there = case.seen.workload is not None and not case.seen.workload.deleting
     why = f"{case.seen.target} was deleted, and another of the same name is there" if there else f"{why} any more"
+    last = _without_target(case, case.active, why) if case.active else Decision()
+    if last.resume:
+        return last
     decision = close(case, lifecycle.resolved(lifecycle.begin(case), Reason.TargetGone, why), ())
-    if case.active is None:
-        return decision
-    state = RemediationState.SUPERSEDED if case.active.state is RemediationState.PENDING else RemediationState.INCONCLUSIVE
-    return replace(decision, remediation=(case.active, ended(case, case.active, state, why)))
+    return replace(decision, remediation=last.remediation, look_again=restoring.afterwards(case))

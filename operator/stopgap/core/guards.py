@@ -10,7 +10,7 @@ from stopgap.api.clusterpolicy import Policy, called
 from stopgap.api.ladder import Mode, Step
 from stopgap.core import attribution, consent, freeze, lifecycle, limits, suspending
 from stopgap.core.case import Case
-from stopgap.core.marks import RESTORE, orphan
+from stopgap.core.marks import RESTORE, orphan, still_lent
 from stopgap.core.situation import Situation
 from stopgap.model.conditions import holds
 from stopgap.model.observation import Refusal
@@ -62,8 +62,7 @@ def target_busy(situation: Situation) -> Refusal | None:
 
 
 def _still_lent(case: Case) -> Refusal | None:
-    lent = next((one for one in case.remediations if one.owes_restore), None)
-    if lent is not None:
+    if (lent := still_lent(case)) is not None:
         return Refusal(Reason.TargetBusy, f"{lent.metadata.name} ({lent.spec.plan.summary}) has not been put back yet")
     if (lost := orphan(case)) is not None:
         return Refusal(Reason.TargetBusy, f"{lost.field} was set to {lost.ours} for a while ({RESTORE}) and has not been put back yet")

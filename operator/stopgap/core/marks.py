@@ -1,6 +1,7 @@
 """The mark on an object that something was lent to it for a while: it explains itself even when every record of it is lost."""
 
 import json
+from dataclasses import replace
 from typing import Final
 
 from stopgap.api.remediation import PlannedScaler, Remediation
@@ -23,7 +24,7 @@ def read_mark(text: str, scaler: PlannedScaler | None = None) -> Lent | None:
         said = json.loads(text)
         field, before, ours = Field(said["field"]), said["before"], said["ours"]
         uid = str(said["remediationUID"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
     if field is Field.TEMPLATE or not _counts(ours) or not (before is None or _counts(before)):
         return None
@@ -48,6 +49,25 @@ def lent_by_mark(work: Workload | None) -> Lent | None:
 
 
 def orphan(case: Case) -> Lent | None:
-    """Return what the workload says was lent to it, where no record of that is left."""
-    lent = lent_by_mark(case.seen.workload)
-    return lent if lent and all(one.metadata.uid != lent.remediation_uid for one in case.remediations) else None
+    """Return what the workload or its autoscaler says was lent to it, where no record would ever put it back."""
+    said = (lent_by_mark(case.seen.workload), *case.lost)
+    return next((found for lent in said if lent and (found := _unowned(case, lent))), None)
+
+
+def _unowned(case: Case, lent: Lent) -> Lent | None:
+    """Return it where it is nobody's: the record is gone, or has ended and never heard that its write has taken effect after all."""
+    record = next((one for one in (*case.remediations, *case.left) if one.metadata.uid == lent.remediation_uid), None)
+    if record is None:
+        return lent
+    return replace(lent, remediation=record) if unheard(record) else None
+
+
+def unheard(record: Remediation) -> bool:
+    """Whether it has ended without ever hearing that its write took effect, so that it owes no restore."""
+    return record.state.ended and (record.status is None or record.status.revert is None)
+
+
+def still_lent(case: Case) -> Remediation | None:
+    """Return what is to be put back first on what is there now; what was changed on an earlier workload itself is gone with it."""
+    left = (one for one in case.left if one.spec.plan.scaler is not None)
+    return next((one for one in (*case.remediations, *left) if one.owes_restore), None)

@@ -43,6 +43,8 @@ def restore(case: Case, decision: Decision, found: tuple[Finding, ...]) -> Decis
     """Add the next restore that is due, one at a time. Until every signal is quiet it is held, unless a person asks for it."""
     if next(_pending(case), None) is not None:
         decision = replace(decision, look_again=soonest([decision.look_again, _until_due(case), IDLE_LOOK]))
+    if decision.remediation is not None:
+        return replace(decision, look_again=soonest([decision.look_again, _next_turn(*decision.remediation)]))  # one record at a time
     one = next((one for one in _pending(case) if _due(case, one, decision)), None)
     if one is None:
         return _leftover(case, decision, found)
@@ -54,6 +56,17 @@ def restore(case: Case, decision: Decision, found: tuple[Finding, ...]) -> Decis
     return replace(decision, restore=replace(lent_by(one), abandoned=_asked(one) == "abandon"), look_again=AGAIN)
 
 
+def _next_turn(one: Remediation, status: RemediationStatus) -> timedelta | None:
+    """Say when to look again where a record that is being written will owe something."""
+    after = one.model_copy(update={"status": status})
+    return AGAIN if after.state.ended and (after.owes_restore or after.owes_resume) else None
+
+
+def afterwards(case: Case) -> timedelta:
+    """Say when to look again after an incident was closed: soon where something is to be put back."""
+    return IDLE_LOOK if next(_pending(case), None) is None and orphan(case) is None else AGAIN
+
+
 def waits_for(case: Case) -> bool:
     """Whether the open incident may not be closed yet, because something of it is to be put back first."""
     return orphan(case) is not None or any(one.owes_restore and not _manual(one) for one in case.of_incident())
@@ -61,7 +74,7 @@ def waits_for(case: Case) -> bool:
 
 def _pending(case: Case) -> Iterator[Remediation]:
     """Yield what is to be put back, newest first: later changes were made on top of earlier ones. A failed one waits for a person."""
-    for one in reversed(case.remediations):
+    for one in (*reversed(case.remediations), *reversed(case.left)):
         revert = one.status.revert if one.status else None
         if revert and one.owes_restore and one.state.ended and (revert.state is not RevertState.FAILED or _asked(one)):
             yield one
@@ -69,14 +82,25 @@ def _pending(case: Case) -> Iterator[Remediation]:
 
 def _due(case: Case, one: Remediation, decision: Decision) -> bool:
     due_at = one.status.revert.due_at if one.status and one.status.revert else None
-    if _asked(one):
+    if _asked(one) or _vanished(case, one):
         return True
     if due_at is not None:
         return case.now >= due_at
     if _manual(one):
         return False
-    of_this = case.incident is not None and one.spec.incident_ref.uid == case.incident.metadata.uid
-    return not of_this or _is_over(case, decision) or (case.policy is None and _well_for_long(case, one))
+    of_this = _holds(case) and case.incident is not None and one.spec.incident_ref.uid == case.incident.metadata.uid
+    return not of_this or decision.closed or _is_over(case, decision) or (case.policy is None and _well_for_long(case, one))
+
+
+def _holds(case: Case) -> bool:
+    """Whether there is an incident that may have to be over first. That of a workload that is gone is about nothing any more."""
+    return case.incident is not None and case.seen.workload is not None
+
+
+def _vanished(case: Case, one: Remediation) -> bool:
+    """Whether what was changed is gone together with the workload; what was changed on its autoscaler is not."""
+    work = case.seen.workload
+    return one.spec.plan.scaler is None and (work is None or work.uid != one.spec.target_ref.uid)
 
 
 def _is_over(case: Case, decision: Decision) -> bool:
@@ -113,7 +137,7 @@ def _until_due(case: Case) -> timedelta | None:
 def _held(case: Case, decision: Decision, one: Remediation, why: Finding) -> Decision:
     """Say what it waits for, once. That a signal is not known is no news for an Event: mostly it is known a moment later."""
     status, firing = one.status, why.state is State.FIRING
-    if status is None or status.revert is None or decision.remediation:
+    if status is None or status.revert is None:
         return decision
     message = f"trigger {why.trigger} {'fires' if firing else 'is Unknown'}, so it stays until that is quiet"
     if status.revert.state is RevertState.HELD and (status.revert.message == message or not firing):
@@ -132,11 +156,14 @@ def _announced(decision: Decision, now: datetime, notice: Notice) -> Decision:
 
 
 def _leftover(case: Case, decision: Decision, found: tuple[Finding, ...]) -> Decision:
-    """The workload itself says that something was lent to it, and no record is left of it: then it is put back once all is quiet."""
+    """An object says that something was lent to it, and no record would put it back: then it is put back once all is quiet."""
     lent = orphan(case)
-    if lent is None or _unquiet(found) or decision.opening or limits.killed(case):
+    if lent is None:
         return decision
-    if case.incident is not None and not _is_over(case, decision):
+    decision = replace(decision, look_again=soonest([decision.look_again, IDLE_LOOK]))
+    if _unquiet(found) or decision.opening or limits.killed(case):
+        return decision
+    if _holds(case) and not decision.closed and not _is_over(case, decision):
         return decision
     return replace(decision, restore=lent, look_again=soonest([decision.look_again, IDLE_LOOK if case.incident is None else AGAIN]))
 

@@ -200,8 +200,8 @@ class Executor:
                 rejected = error if isinstance(error, Invalid) else None
                 await asyncio.sleep(_PAUSE_BETWEEN_LOOKS)
             else:
-                if lent.remediation is None:
-                    await self._give_back(where)  # no record is left that would remember it
+                if not _remembered(lent):
+                    await self._give_back(where)
                 return settled or Put(RevertState.DONE, Reason.Restored, _put(lent))
         return None
 
@@ -244,7 +244,7 @@ def _put_already(where: Place, look: Look | None, lent: Lent) -> Put | None:
     replaced = not marked and lent.remediation is not None and look.mark(LAST_ACTION) != lent.remediation_uid
     if look.value == lent.ours and (marked or replaced):
         return None
-    if not marked and look.value == lent.before:
+    if not marked and look.value == lent.before and lent.remediation is not None:
         return Put(RevertState.DONE, Reason.Restored, _put(lent))
     now = "nothing" if look.value is None else look.value
     return Put(RevertState.NOT_NEEDED, Reason.NotOurs, f"somebody set it to {now} since, so it is left as it is")
@@ -259,6 +259,12 @@ def _marked(where: Place, look: Look, lent: Lent) -> bool:
 def _not_put(lent: Lent, error: KubeError) -> Put:
     was = "the field without a value" if lent.before is None else lent.before
     return Put(RevertState.FAILED, Reason.RestoreFailed, f"the API server refused to put {was} back: {error}")
+
+
+def _remembered(lent: Lent) -> bool:
+    """Whether a record knows that something was written under it, so that the ownership of fields is given up by it."""
+    status = lent.remediation.status if lent.remediation else None
+    return status is not None and status.executed_at is not None
 
 
 def _digest(where: Place, value: Any) -> str:

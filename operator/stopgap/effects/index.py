@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from stopgap.core import knowngood, ledger
+from stopgap.core.marks import RESTORE
 from stopgap.model.observation import Observation
 from stopgap.model.refs import Target
 from stopgap.model.template import Template
@@ -109,9 +110,14 @@ class Index:
         """Return every workload that has a pod or a count worth a look."""
         return [work.target for work in self._workloads.values() if self.is_troubled(work)]
 
+    def lent(self, target: Target) -> bool:
+        """Whether a workload says that something was lent to it."""
+        work = self.workload(target)
+        return work is not None and RESTORE in work.annotations
+
     def is_troubled(self, work: Workload) -> bool:
         """Whether anything about a workload is worth a look."""
-        if work.available_replicas < work.replicas or not work.rolled_out or work.uid in self._histories:
+        if work.available_replicas < work.replicas or not work.rolled_out or work.uid in self._histories or RESTORE in work.annotations:
             return True
         return any(self._pods.get(uid) for uid in self._revisions.get(work.uid, ()))
 

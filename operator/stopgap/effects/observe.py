@@ -10,7 +10,7 @@ from stopgap.api.config import ConfigSpec
 from stopgap.api.health import WorkloadHealthStatus
 from stopgap.api.remediation import RemediationSpec
 from stopgap.core import limits
-from stopgap.core.case import Case, Spent
+from stopgap.core.case import Case, Lent, Spent
 from stopgap.core.storm import unverified
 from stopgap.effects.census import Headcount
 from stopgap.effects.index import Index
@@ -71,6 +71,8 @@ class Observer:
             others=tuple(one for one in incidents if one is not main),
             health=(health.status if health else None) or WorkloadHealthStatus(),
             remediations=self._records.remediations(uid) if uid else (),
+            left=self._records.lending.left(target, uid, work.uid if work else ""),
+            lost=self._records.lending.lost(target),
             spent=self._spent(),
             leading=self._leading(),
             storm=self._storm.breakers(target.namespace),
@@ -105,6 +107,10 @@ class Observer:
     def charge(self, done: Remediation) -> None:
         """Count an action that was sent from now on, before the reservation ends and whether or not its record can be written."""
         self._records.charge(done)
+
+    def found(self, target: Target, lent: Lent) -> None:
+        """Forget what a lost record had left, once it is settled."""
+        self._records.lending.found(target, lent.remediation_uid)
 
     def incidents(self, like: Incident) -> list[Incident]:
         """Return the open incidents of the same workload, as they are stored."""

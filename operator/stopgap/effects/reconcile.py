@@ -13,6 +13,7 @@ from stopgap.core import attribution, objecting, restoring, suspending
 from stopgap.core.case import Case, Decision, Intent, Lent, Reads
 from stopgap.core.changes import change_of
 from stopgap.core.decide import decide, judge
+from stopgap.core.marks import unheard
 from stopgap.core.suspending import Pause
 from stopgap.effects.execute import Executor, Outcome
 from stopgap.effects.firstsight import FirstSight
@@ -201,14 +202,18 @@ class Reconciler:
         fresh = replace(_with(self._observer.case(case.seen.target), done), incident=case.incident)
         decision = decide(fresh)
         # The record of the act goes first into the write; what verification adds to it at this very look rides along.
-        latest = decision.remediation[1] if decision.remediation else status
+        concluded = decision.remediation
+        latest = concluded[1] if concluded and concluded[0].metadata.uid == done.metadata.uid else status
         wait = decision.look_again if status.state is RemediationState.VERIFYING else timedelta(seconds=1)
         return fresh, replace(decision, remediation=(remediation, latest), look_again=wait)
 
     async def _resume(self, case: Case, remediation: Remediation) -> tuple[Case, Decision]:
         """Finish an intent that was found: after a restart, or of a copy that is no longer the leader."""
-        plan = remediation.spec.plan
-        template = case.seen.template
+        plan, template, work = remediation.spec.plan, case.seen.template, case.seen.workload
+        if work is None or work.uid != remediation.spec.target_ref.uid:
+            # Nothing is written any more, only found out: what was written to its autoscaler, or to its owner, is still there.
+            gone = Refusal(Reason.TargetGone, f"{case.seen.target} was deleted or replaced before the write")
+            return await self._carry_out(case, remediation, gone, first=False)
         if plan.replica_set:
             template = await self._live.template(case.seen.target.namespace, plan.replica_set)
         change = self._against(remediation, await self._live.read(case, Reads(live=True))) or change_of(plan, template)
@@ -230,12 +235,17 @@ class Reconciler:
 
     async def _restore(self, case: Case, decision: Decision, lent: Lent) -> Decision:
         """Put back what was temporary. What is left of a lost record is put back only once the API server says that it is lost."""
-        work = case.seen.workload
-        if work is None or (lent.remediation is None and await self._recorder.knows(work, lent.remediation_uid)):
-            return decision
-        put = await self._executor.put_back(case.seen.target, work.uid, lent)
+        work, target, one = case.seen.workload, case.seen.target, lent.remediation
+        if one is None and (one := await self._recorder.record_of(target.namespace, lent.remediation_uid)) is not None:
+            if not unheard(one):
+                self._observer.found(target, lent)
+                return decision
+            lent = replace(lent, remediation=one)
+        put = await self._executor.put_back(target, one.spec.target_ref.uid if one else (work.uid if work else ""), lent)
         if put is None:
             return decision
+        if not put.state.open:
+            self._observer.found(target, lent)
         log.info("put back", extra={"target": str(case.seen.target), "state": str(put.state), "why": put.message})
         return restoring.told(case, decision, lent, put)
 
@@ -266,8 +276,10 @@ class _Believed:
 
 
 def _with(case: Case, done: Remediation) -> Case:
-    others = [one for one in case.remediations if one.metadata.uid != done.metadata.uid]
-    return replace(case, remediations=(*others, done))
+    others = tuple(one for one in case.remediations if one.metadata.uid != done.metadata.uid)
+    left = tuple(done if one.metadata.uid == done.metadata.uid else one for one in case.left)
+    # Where its workload was made anew meanwhile, what is there now is not what it was done to.
+    return replace(case, left=left) if done in left else replace(case, remediations=(*others, done))
 
 
 def _settled(remediation: Remediation, outcome: Outcome, now: datetime, pause: Pause | None) -> RemediationStatus:

@@ -1,6 +1,7 @@
 """Writes the records: incidents, remediations, the memory of workloads, and Events. Each own write is folded in from its reply."""
 
 import hashlib
+from contextlib import aclosing
 from datetime import datetime
 from typing import Any, Final, TypeVar
 
@@ -79,11 +80,16 @@ class Recorder:
                     return found, False
         raise RuntimeError(f"no free name for a remediation of {work.target} at generation {spec.generation}")
 
-    async def knows(self, work: Workload, uid: str) -> bool:
-        """Say whether there is a Remediation of this UID, whatever was heard of it so far."""
-        path = collection(API_VERSION, Remediation.plural, work.namespace)
-        listed = msgspec.json.decode(await self._kube.get(path, {"labelSelector": f"{TARGET_UID_LABEL}={work.uid}"}))["items"]
-        return any(one["metadata"]["uid"] == uid for one in listed)
+    async def record_of(self, namespace: str, uid: str) -> Remediation | None:
+        """Return the Remediation of this UID where there is one, whatever was heard of it so far."""
+        # Not by the label of a workload: another one of its name may be there by now.
+        async with aclosing(self._kube.items(collection(API_VERSION, Remediation.plural, namespace))) as listed:
+            async for raw in listed:
+                body = msgspec.json.decode(raw)
+                if body["metadata"]["uid"] == uid:
+                    # In a list, an object does not say what it is.
+                    return Remediation.model_validate({**body, "apiVersion": API_VERSION, "kind": Remediation.__name__})
+        return None
 
     async def incident(self, incident: Incident, status: IncidentStatus) -> Incident:
         """Write an incident's status."""

@@ -15,6 +15,7 @@ from stopgap.api.incident import CLOSED_LABEL
 from stopgap.api.remediation import RemediationState
 from stopgap.core import freeze, matching
 from stopgap.core.case import Spent
+from stopgap.effects.lending import Lending, about
 from stopgap.model.base import Kind, Permission
 from stopgap.model.observation import Refusal
 from stopgap.model.refs import Target
@@ -61,6 +62,7 @@ class Records:
         """Policies that do not fit the model: why, and the object."""
         self._remediations: dict[str, dict[str, Remediation]] = defaultdict(dict)
         self._unended: dict[str, Remediation] = {}
+        self.lending = Lending()
         # As JSON, and as models only when asked for: there is one for each workload, and few are looked at.
         self._healths: dict[str, tuple[_Key, bytes]] = {}
         # Of which workload (by UID) a Remediation or WorkloadHealth is, so that a deletion looks nowhere else.
@@ -104,12 +106,9 @@ class Records:
         found = self._remediations.get(uid, {}).values()
         return tuple(sorted(found, key=lambda one: (one.metadata.creation_timestamp or "", one.metadata.name)))
 
-    def unfinished(self) -> Iterable[Target]:
-        """Return the workloads of actions that have not ended or owe something, whatever became of the incidents."""
-        for each in self._remediations.values():
-            for one in each.values():
-                if not one.state.ended or one.owes_fields or one.owes_restore or one.owes_resume:
-                    yield Target(one.metadata.namespace or "", one.spec.target_ref.kind, one.spec.target_ref.name)
+    def unfinished(self) -> Collection[Target]:
+        """Return the workloads of actions that have not ended or owe something, whatever became of the incidents and the records."""
+        return self.lending.targets()
 
     def unended(self) -> Iterable[Remediation]:
         """Return every remediation that has not ended, anywhere."""
@@ -152,7 +151,9 @@ class Records:
             self._set_config(None, "")
         elif kind is Remediation:
             self._unended.pop(f"{namespace}/{name}", None)
-            self._unlist_remediation(key)
+            one = self._unlist_remediation(key)
+            if one is not None and (owed := self.lending.drop(one)):
+                self._changed(owed)
         elif kind is WorkloadHealth:
             uid = self._of.pop((kind, *key), "")
             if uid in self._healths and self._healths[uid][0] == key:
@@ -232,13 +233,14 @@ class Records:
         before = self._unlist_remediation(where)
         self._remediations[one.spec.target_ref.uid][key] = one
         self._of[Remediation, *where] = one.spec.target_ref.uid
+        self.lending.take(one)
         self._unended.pop(key, None)
         if not one.state.ended:
             self._unended[key] = one
         self.charge(one)
-        # Statuses are our own and no news; a person's word, in the spec, is.
-        if before is not None and before.metadata.generation != one.metadata.generation:
-            self._changed(Target(one.metadata.namespace or "", one.spec.target_ref.kind, one.spec.target_ref.name))
+        # Statuses are our own and no news; a person's word, in the spec or in an annotation, is.
+        if before is not None and _said(before) != _said(one):
+            self._changed(about(one))
 
     def _unlist_remediation(self, where: _Key) -> Remediation | None:
         uid = self._of.pop((Remediation, *where), "")
@@ -272,6 +274,10 @@ def target_of(incident: Incident) -> Target:
     """Return the key that an incident is handled under; one without a workload is its own."""
     namespace, ref = incident.metadata.namespace or "", incident.spec.target_ref
     return Target(namespace, ref.kind, ref.name) if ref else Target(namespace, "Incident", incident.metadata.name)
+
+
+def _said(one: Remediation) -> tuple[Any, ...]:
+    return (one.metadata.generation, one.metadata.annotations)
 
 
 def _declared(one: Policy | RemediationConfig) -> tuple[Any, ...]:

@@ -52,11 +52,12 @@ class Writing:
         if case.incident and (decision.status or decision.notices):
             writes.append(self._write_incident(case, case.incident, decision))
         elif not case.incident:
-            # A restore may come when its incident is long closed: then the workload alone is told.
-            writes += [self._tell(case, one) for one in decision.notices if one.reason in _OF_THE_RESTORE]
+            # A restore may come when its incident is long closed: then the workload alone is told, or where that is gone the record.
+            of = decision.remediation[0] if decision.remediation else None
+            writes += [self._tell(case, one, of) for one in decision.notices if one.reason in _OF_THE_RESTORE]
         writes += [self._write_duplicate(*one) for one in decision.duplicates]
         written = decision.remediation[0].metadata.uid if decision.remediation else None
-        writes += [self._return_fields(one) for one in case.remediations if one.owes_fields and one.metadata.uid != written]
+        writes += [self._return_fields(one) for one in (*case.remediations, *case.left) if one.owes_fields and one.metadata.uid != written]
         # Each to its end, whatever becomes of the others: a lost race for one record must not swallow what another one has told.
         results = await asyncio.gather(*writes, return_exceptions=True)
         if failed := next((one for one in results if isinstance(one, BaseException)), None):
@@ -103,8 +104,10 @@ class Writing:
         if work is not None and health is not None and not work.deleting:
             await self._recorder.health(work, health)
 
-    async def _tell(self, case: Case, notice: Notice) -> None:
+    async def _tell(self, case: Case, notice: Notice, of: Remediation | None = None) -> None:
         if case.incident:
             await self._recorder.event(case.incident, notice, case.now)
         if case.seen.workload and notice.reason in _WORTH_TELLING_ON_THE_WORKLOAD:
             await self._recorder.event(case.seen.workload, notice, case.now)
+        elif case.seen.workload is None and of is not None:
+            await self._recorder.event(of, notice, case.now)

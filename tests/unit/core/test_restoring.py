@@ -9,12 +9,14 @@ from tests.conftest import GOOD, NOW, ago, make_case, make_incident, make_policy
 
 from stopgap.api import Remediation
 from stopgap.api.config import ConfigSpec
+from stopgap.api.remediation import PlannedScaler
 from stopgap.api.revert import RevertState
 from stopgap.core import restoring
-from stopgap.core.case import Case
+from stopgap.core.case import Case, Lent
 from stopgap.core.decide import decide
 from stopgap.core.restoring import Put
 from stopgap.core.storm import Breaker, Stage
+from stopgap.model.change import Field
 from stopgap.model.observation import Observation
 from stopgap.model.reasons import Reason
 from stopgap.model.workload import Flag, Level
@@ -294,3 +296,139 @@ def test_nothing_more_is_lent_while_a_mark_says_that_something_is() -> None:
     firing = replace(loud(), workload=loud().workload and quiet(available=3, annotations=MARK).workload)
     decision = decide(over(None, seen=firing, incident=make_incident()))
     assert Reason.TargetBusy in {one.reason for one in decision.refusals}
+
+
+def raised(**changes: Any) -> Remediation:
+    """The minimum of an autoscaler was raised from two to five."""
+    scaler = {"kind": "HorizontalPodAutoscaler", "name": "api", "uid": "hpa-uid"}
+    made = lent(**changes)
+    plan = made.spec.plan.model_copy(update={"field": Field.MIN_REPLICAS, "scaler": PlannedScaler(**scaler), "before": 2})
+    return made.model_copy(update={"spec": made.spec.model_copy(update={"plan": plan})})
+
+
+GONE = make_seen(workload=None, template=None, revisions=(), pods=(), exits=())
+
+
+@pytest.mark.parametrize("incident", [make_incident(status=STATUS), None], ids=["as its incident is closed", "after its incident"])
+def test_the_autoscaler_of_a_workload_that_is_gone_has_its_minimum_back(incident: Any) -> None:
+    records: dict[str, Any] = {"remediations": (raised(),)} if incident else {"remediations": (), "left": (raised(),)}
+    decision = decide(over(None, seen=GONE, incident=incident, policy=None, **records))
+    assert decision.closed == (incident is not None)
+    assert decision.restore is not None
+    assert (decision.restore.ours, decision.restore.before) == (5, 2)
+
+
+def test_the_autoscaler_of_a_workload_that_was_made_anew_has_its_minimum_back_once_that_is_quiet() -> None:
+    assert decide(over(None, incident=None, left=(raised(),))).restore is not None
+    assert decide(over(None, incident=None, left=(raised(),), seen=loud())).restore is None
+
+
+def test_what_was_lent_to_a_workload_that_is_gone_is_closed_also_where_a_person_was_to_decide() -> None:
+    decision = decide(over(None, seen=GONE, incident=None, policy=None, left=(lent(on="Manual"),)))
+    assert decision.restore is not None
+    assert decide(over(None, seen=GONE, incident=None, policy=None, left=(raised(on="Manual"),))).restore is None
+
+
+def test_an_autoscaler_whose_record_is_lost_has_its_minimum_back_once_all_is_quiet() -> None:
+    lost = Lent(Field.MIN_REPLICAS, PlannedScaler(kind="HorizontalPodAutoscaler", name="api", uid="hpa-uid"), 2, 5, "lost")
+    assert decide(over(None, incident=None, lost=(lost,))).restore == lost
+    assert decide(over(None, incident=None, seen=loud(), lost=(lost,))).restore is None
+    assert decide(over(None, incident=None, seen=GONE, policy=None, lost=(lost,))).restore == lost
+
+
+def test_while_an_earlier_autoscaler_value_is_lent_no_other_is_and_what_went_with_its_workload_holds_nothing_up() -> None:
+    firing, fresh = loud(), make_incident()
+    assert Reason.TargetBusy in {one.reason for one in decide(over(None, seen=firing, incident=fresh, left=(raised(),))).refusals}
+    assert Reason.TargetBusy not in {one.reason for one in decide(over(None, seen=firing, incident=fresh, left=(lent(),))).refusals}
+
+
+def test_an_incident_about_a_workload_that_is_gone_holds_nothing_up() -> None:
+    lost = Lent(Field.MIN_REPLICAS, raised().spec.plan.scaler, 2, 5, "lost")
+    by_hand = make_incident()
+    assert decide(over(None, incident=by_hand, seen=GONE, policy=None, lost=(lost,))).restore == lost
+    assert decide(over(None, incident=by_hand, seen=GONE, policy=None, left=(raised(),))).restore is not None
+
+
+def test_what_was_lost_is_looked_at_again_also_where_nothing_happens() -> None:
+    lost = Lent(Field.MIN_REPLICAS, raised().spec.plan.scaler, 2, 5, "lost")
+    wait = decide(over(None, incident=None, seen=loud(), policy=None, lost=(lost,), config_paused="stop")).look_again
+    assert wait is not None
+    assert wait <= timedelta(seconds=30)
+
+
+def out(state: str, **plan: Any) -> Remediation:
+    """The same, before it was proved."""
+    made = raised()
+    status = {"state": state, **({"executedAt": NOW, "revert": {"state": "Pending"}} if state == "Verifying" else {})}
+    planned = made.spec.plan.model_dump(by_alias=True) | plan
+    return make_remediation(step="more", action="Scale", plan=planned, status=status)
+
+
+@pytest.mark.parametrize("seen", [GONE, quiet()], ids=["it is gone", "another one is there"])
+@pytest.mark.parametrize(
+    ("one", "ends"),
+    [
+        pytest.param(out("Verifying"), "Inconclusive", id="what was done will never be proved"),
+        pytest.param(out("Verifying", scaler=None), "Inconclusive", id="what was done to it is gone with it"),
+        pytest.param(out("Pending", scaler=None), "Superseded", id="what was intended is not done"),
+        pytest.param(out("AwaitingApproval"), "Superseded", id="nobody has to approve it any more"),
+    ],
+)
+def test_what_is_out_on_a_workload_that_is_gone_ends_and_is_put_back_soon(one: Remediation, ends: str, seen: Observation) -> None:
+    decision = decide(over(None, seen=seen, incident=None, left=(one,)))
+    assert decision.remediation is not None
+    assert (decision.remediation[0], decision.remediation[1].state) == (one, ends)
+    assert "was deleted" in decision.remediation[1].message
+    assert decision.look_again is not None
+    assert decision.look_again <= timedelta(seconds=1)
+    assert decision.restore is None
+    assert not decision.intent
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"seen": GONE, "incident": None, "left": (out("Pending"),)}, id="and so is its incident"),
+        pytest.param({"incident": None, "left": (out("Pending"),)}, id="and another one is there"),
+        pytest.param({"seen": GONE, "remediations": (out("Pending"),)}, id="while its incident is open"),
+    ],
+)
+def test_whether_an_autoscaler_was_written_is_looked_up_before_anything_is_forgotten(changes: dict[str, Any]) -> None:
+    decision = decide(over(None, **changes))
+    assert decision.resume == out("Pending")
+    assert not decision.closed
+    assert decision.remediation is None
+
+
+def test_what_the_proof_owed_as_the_workload_vanished_is_put_back_at_the_next_look() -> None:
+    decision = decide(over(out("Verifying"), seen=GONE))
+    assert decision.closed
+    assert decision.remediation is not None
+    assert decision.remediation[1].state == "Inconclusive"
+    assert decision.look_again == timedelta(seconds=1)
+
+
+def test_as_a_person_closes_the_incident_what_is_to_be_put_back_has_its_turn_soon() -> None:
+    closed = make_incident(status=STATUS, resolution="Resolved")
+    assert decide(over(lent(), incident=closed)).look_again == timedelta(seconds=1)
+    assert decide(over(lent(revert="Done"), incident=closed)).look_again == timedelta(seconds=30)
+
+
+@pytest.mark.parametrize("state", ["Superseded", "OutcomeUnknown", "Refused"])
+def test_a_write_that_took_effect_after_its_record_had_ended_is_put_back_and_recorded(state: str) -> None:
+    ended = make_remediation(name="lost", step="more", action="Scale", plan=lent().spec.plan.model_dump(), status={"state": state})
+    late = {"stopgap.dev/restore": MARK["stopgap.dev/restore"].replace("lost", "lost-uid")}
+    case = over(ended, seen=quiet(annotations=late))
+    decision = decide(case)
+    assert decision.restore is not None
+    assert decision.restore.remediation == ended
+    told = restoring.told(case, decision, decision.restore, Put(RevertState.DONE, Reason.Restored, "put back 5 → 3"))
+    assert told.remediation is not None
+    assert told.remediation[1].revert is not None
+    assert told.remediation[1].revert.state is RevertState.DONE
+
+
+def test_a_write_that_may_still_take_effect_is_not_put_back_yet() -> None:
+    out = make_remediation(name="lost", step="more", action="Scale", plan=lent().spec.plan.model_dump())
+    late = {"stopgap.dev/restore": MARK["stopgap.dev/restore"].replace("lost", "lost-uid")}
+    assert decide(over(out, seen=quiet(annotations=late))).restore is None
