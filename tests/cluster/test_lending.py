@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from tests.cluster.gitops import install_tools
+from tests.cluster.gitops import install_tools, kustomization
 from tests.cluster.harness import OWN_NAMESPACE, Operator, Shop, wait_for
 
 pytestmark = pytest.mark.cluster
@@ -133,3 +133,31 @@ def test_the_policy_is_deleted_and_a_person_closes_the_incident(shop: Shop) -> N
     shop.kubectl("patch", "incident", name, "--type=merge", "-p", '{"spec": {"resolution": "Resolved"}}')
     put_back(shop, seconds=15)
     assert record(shop)["state"] == "Succeeded"
+
+
+def test_the_workload_is_deleted_while_its_owner_is_suspended_and_a_person_resumes_that(shop: Shop) -> None:
+    install_tools(shop.plane)
+    who = f"--serviceaccount={OWN_NAMESPACE}:stopgap"
+    shop.kubectl("create", "rolebinding", "stopgap-suspend-owner", "--clusterrole=stopgap-action-suspend-owner", who)
+    shop.policy(gitOps="SuspendOwner")
+    shop.deploy()
+    kustomization(shop)
+    shop.settle()
+    shop.release("shop/api:2.0-crash")
+    shop.incident(phase="Mitigated")
+    shop.kubectl("delete", "deployment", "api")
+    told = wait_for("people are called", lambda: suspension(shop, "Held")) or {}
+    assert told["message"].startswith(f"deployment/api in {shop.name}, for which it was suspended, was deleted, and it still is suspended")
+    assert shop.get("kustomization", "apps")["spec"]["suspend"] is True
+    (event,) = [one for one in shop.items("events") if one["reason"] == "TargetGone" and one["involvedObject"]["kind"] == "Remediation"]
+    assert event["message"] == f"Flux Kustomization apps in {shop.name}: {told['message']}"
+    shop.kubectl("annotate", "remediations", "--all", "stopgap.dev/revert=now")
+    wait_for("it is resumed", lambda: suspension(shop, "Resumed"))
+    assert shop.get("kustomization", "apps")["spec"]["suspend"] is False
+
+
+def suspension(shop: Shop, state: str) -> dict[str, Any] | None:
+    """Return how far the pause of the owner is, where it is in this state."""
+    (one,) = shop.items("remediations")
+    found: dict[str, Any] = one["status"].get("suspension", {})
+    return found if found.get("state") == state else None

@@ -27,7 +27,7 @@ class SuspensionState(StrEnum):
     SUSPENDED = "Suspended"
     """The owner is paused. It stays so, whatever becomes of the incident, until it no longer wants the bad release or a person says so."""
     HELD = "Held"
-    """It was paused for longer than was planned, and people were called. It is still paused."""
+    """It was paused for longer than was planned, or its workload is gone, and people were called. It is still paused."""
     RESUMED = "Resumed"
     """The owner's own setting was put back."""
     FAILED = "Failed"

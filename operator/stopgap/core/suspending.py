@@ -106,7 +106,7 @@ def begun(one: Remediation, pause: Pause | None, now: datetime) -> SuspensionSta
 
 def how_to_resume(one: Remediation) -> str:
     """Say what ends a pause."""
-    by_hand = f"kubectl annotate remediation {one.metadata.name} -n {one.metadata.namespace} stopgap.dev/revert=now"
+    by_hand = _by_hand(one)
     if one.spec.plan.suspends is not None and one.spec.plan.suspends.kind == "Application":
         return (
             f"it resumes by itself once Argo CD finds in Git what is live (the revert); to deploy a fix that is already in Git: {by_hand}"
@@ -116,14 +116,20 @@ def how_to_resume(one: Remediation) -> str:
     )
 
 
+def _by_hand(one: Remediation) -> str:
+    return f"kubectl annotate remediation {one.metadata.name} -n {one.metadata.namespace} {ASKED}=now"
+
+
 # -------------------------------------------------------------------------------------------------------------- after the act
 
 
 def look(case: Case, decision: Decision) -> Decision:
     """Ask for a look at a paused owner, one at a time, and not while something else of it is written. The kill switch stops it."""
-    one = next((one for one in case.remediations if one.owes_resume and one.state.ended), None)
-    if one is None:
+    paused = [one for one in (*case.remediations, *case.left) if one.owes_resume and one.state.ended]
+    if not paused:
         return decision
+    # One that stays as it is must not keep a person's word on another one, or its news, from being heard.
+    one = min(paused, key=lambda each: (each.metadata.annotations.get(ASKED) not in {"now", "abandon"}, bereft(case, each) is None))
     if decision.remediation or decision.restore or limits.killed(case):
         return replace(decision, look_again=soonest([decision.look_again, LOOK]))
     return replace(decision, paused=one, look_again=soonest([decision.look_again, LOOK]))
@@ -178,6 +184,26 @@ def expired(one: Remediation, now: datetime) -> SuspensionStatus | None:
     return current.model_copy(update={"state": SuspensionState.HELD, "at": now, "message": message[:1024]})
 
 
+def bereft(case: Case, one: Remediation) -> SuspensionStatus | None:
+    """Return the next status where the workload is gone for which it was paused: people are called, once, for nobody else can tell.
+
+    What it holds may still be the bad release, and making the workload anew from that is what the pause is against.
+    """
+    current, work = one.status.suspension if one.status else None, case.seen.workload
+    if current is None or current.state is not SuspensionState.SUSPENDED or not _is_gone(case, one):
+        return None
+    how = "was deleted and made anew" if work is not None else "was deleted"
+    message = (
+        f"{case.seen.target}, for which it was suspended, {how}, and it still is suspended: resumed, it deploys what it holds, perhaps "
+        f"the bad version again, so it does not resume by itself. Once it no longer holds that: {_by_hand(one)}"
+    )
+    return current.model_copy(update={"state": SuspensionState.HELD, "at": case.now, "message": message[:1024]})
+
+
+def _is_gone(case: Case, one: Remediation) -> bool:
+    return case.seen.workload is None or case.seen.workload.uid != one.spec.target_ref.uid
+
+
 _REASONS: Final = {
     SuspensionState.HELD: Reason.SuspensionExpired,
     SuspensionState.RESUMED: Reason.OwnerResumed,
@@ -190,6 +216,8 @@ def told(case: Case, decision: Decision, one: Remediation, now: SuspensionStatus
     """Write down what became of a pause, on the Remediation and in the story of its incident while that is open."""
     plan, status = one.spec.plan.suspends, one.status or RemediationStatus()
     reason, who = _REASONS[now.state], f"{_WORDS[plan.kind]} {plan.name} in {plan.namespace}" if plan else "the owner"
+    if now.state is SuspensionState.HELD and _is_gone(case, one):
+        reason = Reason.TargetGone
     loud = now.state in {SuspensionState.HELD, SuspensionState.FAILED}
     notice = Notice(reason, f"{who}: {now.message}", loud)
     decision = replace(decision, remediation=(one, status.model_copy(update={"suspension": now})))

@@ -251,7 +251,7 @@ class Reconciler:
 
     async def _look_at_owner(self, case: Case, decision: Decision, paused: Remediation) -> Decision:
         """Look at a GitOps owner that is paused, and resume it where it may be."""
-        now = await self._suspender.look(paused, self._now(), case.spent)
+        now = await self._suspender.look(paused, self._now(), case.spent) or suspending.bereft(case, paused)
         if now is None:
             return decision
         log.info("suspended owner", extra={"remediation": paused.metadata.name, "state": str(now.state), "why": now.message})

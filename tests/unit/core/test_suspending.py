@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from tests.conftest import BAD, GOOD, NOW, ago, executed, make_case, make_incident, make_live, make_policy, make_remediation
+from tests.conftest import BAD, GOOD, NOW, ago, executed, make_case, make_incident, make_live, make_policy, make_remediation, make_workload
 
 from stopgap.api import Remediation
 from stopgap.api.policy import GitOps
@@ -16,7 +16,7 @@ from stopgap.core import drift, pausing, suspending
 from stopgap.core.case import Case, Decision
 from stopgap.core.decide import decide
 from stopgap.core.suspending import Pause
-from stopgap.model.observation import Pausable, Refusal
+from stopgap.model.observation import Observation, Pausable, Refusal
 from stopgap.model.reasons import Reason
 
 OWNER = "Argo CD application web syncs this by itself; revert the change in shop/api of https://git.example/fleet"
@@ -280,6 +280,45 @@ def test_a_paused_owner_is_looked_at_until_it_is_resumed(case: Case, looks: bool
     assert (decision.paused is not None) is looks
     owes = any(one.owes_resume for one in case.remediations)
     assert decision.look_again == (timedelta(seconds=30) if owes else None)
+
+
+GONE = replace(make_case().seen, workload=None, template=None, revisions=(), pods=(), exits=())
+ANEW = replace(make_case().seen, workload=make_workload(uid="another-uid"))
+
+
+@pytest.mark.parametrize("kind", ["Application", "Kustomization", "HelmRelease"])
+@pytest.mark.parametrize(("seen", "how"), [(GONE, "was deleted, and"), (ANEW, "made anew")], ids=["it is gone", "another one is there"])
+def test_when_the_workload_is_gone_people_are_called_once_and_nothing_is_resumed(kind: str, seen: Observation, how: str) -> None:
+    one = paused(kind=kind)
+    case = make_case(seen=seen, incident=None, left=(one,))
+    assert decide(case).paused == one
+    held = suspending.bereft(case, one)
+    assert held is not None
+    assert held.state is SuspensionState.HELD
+    assert how in held.message
+    assert "kubectl annotate remediation api-d-uid-g4-1 -n shop stopgap.dev/revert=now" in held.message
+    decision, notice = suspending.told(case, Decision(), one, held)
+    assert (notice.reason, notice.warning) == (Reason.TargetGone, True)
+    assert decision.remediation is not None
+    assert decision.remediation[1].suspension == held
+    again = paused(kind=kind, suspension=held.model_dump(by_alias=True))
+    assert suspending.bereft(make_case(seen=seen, left=(again,)), again) is None
+    assert decide(make_case(seen=seen, incident=None, left=(again,))).paused == again
+
+
+def test_its_workload_is_gone_and_a_person_says_so() -> None:
+    assert suspending.due(paused(state="Held", annotations={"stopgap.dev/revert": "now"}), {}, "", None) == "a person asked for it"
+    assert suspending.due(paused(state="Held"), application(), "", None) == ""
+
+
+def test_while_the_workload_is_there_nobody_is_called_about_its_owner() -> None:
+    assert suspending.bereft(make_case(remediations=(paused(),)), paused()) is None
+
+
+def test_what_a_person_says_of_one_owner_is_heard_while_another_one_stays_as_it_is() -> None:
+    asked = paused(state="Held", annotations={"stopgap.dev/revert": "now"})
+    old = asked.model_copy(update={"metadata": asked.metadata.model_copy(update={"name": "older", "uid": "older-uid"})})
+    assert suspending.look(make_case(incident=None, remediations=(paused(),), left=(old,)), Decision()).paused == old
 
 
 def test_nothing_is_looked_at_while_another_record_of_it_is_written() -> None:
