@@ -41,7 +41,7 @@ from stopgap.effects.sinks import DeploymentSink, PodSink, ReplicaSetSink
 from stopgap.effects.storm import StormKeeper
 from stopgap.effects.telemetry import Telemetry
 from stopgap.effects.trust import TrustKeeper
-from stopgap.effects.watch import Watch, trouble_of
+from stopgap.effects.watches import StatefulWatches, Watches
 from stopgap.model.base import Kind
 from stopgap.model.refs import Target
 from stopgap.settings import Settings
@@ -90,7 +90,8 @@ class Runtime:
         self.kinds = asyncio.Event()
         """Set once our custom resource definitions are there."""
         self._retention = Retention(self.kube, self._own, self.records, ready=self.leading, now=self._now, swept=self._trust.read)
-        self._watches: list[Watch[Any]] = []
+        self._watches = Watches(self.kube, self._spawn)
+        self._stateful = StatefulWatches(self.kube, self._spawn, self.index, self._own.paths)
         self._wanted = asyncio.Event()
         self._own_synced = False
         self._started = False
@@ -106,7 +107,7 @@ class Runtime:
             recorder=self.recorder,
             telemetry=self.telemetry,
             leading=self.leading,
-            counts_are_true=self._counts_are_true,
+            counts_are_true=lambda: self.synced() or not self._wanted.is_set(),
             heard_again=self._heard_again,
             now=self._now,
             own_namespace=self.settings.own_namespace,
@@ -123,7 +124,7 @@ class Runtime:
             headcount=self.headcount,
             rosters=self._rosters,
             namespaces=self.namespaces,
-            synced=self.synced,
+            synced=lambda target: self.synced() and self._stateful.synced_for(target),
             leading=self.leading,
         )
         return Reconciler(
@@ -146,13 +147,13 @@ class Runtime:
 
     def synced(self) -> bool:
         """Whether everything was listed and is being heard of, so that absence and quiet mean something."""
-        return self._own_synced and self._started and all(one.synced.is_set() and not trouble_of(one) for one in self._watches)
+        return self._own_synced and self._started and self._watches.synced()
 
     def not_ready_because(self) -> str:
         """Say why this copy is not ready, or nothing. A warm standby is ready."""
         if not self.kinds.is_set():
             return self._own.waits_for
-        if troubles := [trouble for one in self._watches if (trouble := trouble_of(one))]:
+        if troubles := self._watches.troubles() + self._stateful.troubles():
             return "; ".join(troubles)
         if not self._own_synced:
             return "its own objects have not been read yet"
@@ -179,6 +180,7 @@ class Runtime:
                 for kind in (Remediation, WorkloadHealth, RemediationConfig):
                     self._follow(kind)
                 self._spawn(self._watch_when_wanted(), "watches")
+                self._spawn(self._stateful.run(self._heard_again), "watches-of-statefulsets")
                 self._spawn(self.queue.run(self._reconcile), "queue")
                 self._spawn(self._housekeeping().run(), "housekeeping")
                 self._spawn(self._retention.run(), "retention")
@@ -195,23 +197,25 @@ class Runtime:
         """List each own kind once before the first decision: an unseen config must not look like an absent one."""
         await asyncio.gather(*(self._own.read(kind) for kind in KINDS))
         self._own_synced = True
+        for target in self.records.unfinished():
+            self._want(target)
         self._policies_changed("")
 
     def _follow(self, kind: type[Kind], *, selector: str = "") -> None:
         """Watch what Kopf does not: what Stopgap itself writes, and in numbers."""
         params = {"labelSelector": selector} if selector else {}
-        self._watch(self._own.paths_of(kind), OwnObject, OwnSink(kind, self.records), params)
+        self._watches.open(self._own.paths_of(kind), OwnObject, OwnSink(kind, self.records), params)
 
     async def _watch_when_wanted(self) -> None:
         """Start the workload watches when the first policy exists, and only where one can be."""
         await self._wanted.wait()
-        self._watch(self._own.paths("apps/v1", "deployments"), wire.Deployment, DeploymentSink(self.index))
-        self._watch(self._own.paths("apps/v1", "replicasets"), wire.ReplicaSet, ReplicaSetSink(self.index))
-        self._watch(self._own.paths("v1", "pods"), wire.PodObject, PodSink(self.index))
+        self._watches.open(self._own.paths("apps/v1", "deployments"), wire.Deployment, DeploymentSink(self.index))
+        self._watches.open(self._own.paths("apps/v1", "replicasets"), wire.ReplicaSet, ReplicaSetSink(self.index))
+        self._watches.open(self._own.paths("v1", "pods"), wire.PodObject, PodSink(self.index))
         if not self.settings.namespaces:
-            self._watch(self._own.paths("v1", "namespaces"), wire.Namespace, self.namespaces)
+            self._watches.open(self._own.paths("v1", "namespaces"), wire.Namespace, self.namespaces)
         self._started = True
-        await asyncio.gather(*(watch.synced.wait() for watch in self._watches))
+        await self._watches.listed()
         self.telemetry.synced.set(1)
         with suppress(KubeError):
             # The watches have kept for themselves the connections that were open.
@@ -219,15 +223,6 @@ class Runtime:
         log.info("synced", extra={"workloads": len(self.index.workload_uids()), "pods_in_trouble": len(self.index.pod_uids())})
         # Namespaces that came after their workloads are counted once, now, and not one by one.
         self._heard_again()
-
-    def _watch(self, paths: Iterable[str], decode: type[Any], sink: Any, params: dict[str, str] | None = None) -> None:
-        for path in paths:
-            watch: Watch[Any] = Watch(self.kube, path, decode, sink, params=params or {}, name=path)
-            self._watches.append(watch)
-            self._spawn(watch.run(), path)
-
-    def _counts_are_true(self) -> bool:
-        return self.synced() or not self._wanted.is_set()
 
     def _heard_again(self) -> None:
         """Make up for what was not looked at while a watch was in trouble: one that goes on where it was sends nothing anew."""
@@ -248,14 +243,19 @@ class Runtime:
 
     def _add_soon(self, target: Target) -> None:
         self.headcount.look_at(target)
-        # An open incident wants its workload watched, also where no policy is left.
-        self._wanted.set()
+        self._want(target)
         self.queue.add(target, SOON)
+
+    def _want(self, target: Target) -> None:
+        """Watch workloads of this kind, also where no policy is left: one has an open incident, or owes something."""
+        self._wanted.set()
+        self._stateful.want(target)
 
     def _policies_changed(self, namespace: str) -> None:
         """Look again at everything that a changed policy or config may allow or forbid."""
         self._keeper.changed()
         self._rosters.forget(namespace)
+        self._stateful.policies_changed(self.records.policies(namespace))
         self.headcount.policies_changed(namespace)
         # What is to be put back wants its workload watched, also where neither a policy nor an incident is left.
         if self.records.namespaces_with_policies() or self.records.unreadable_policies or self.records.unfinished():

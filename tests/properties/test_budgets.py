@@ -77,12 +77,13 @@ class Process(World):
             headcount=self.headcount,
             rosters=self.rosters,
             namespaces=self.namespaces,
-            synced=lambda: True,
+            synced=lambda _: True,
             leading=lambda: True,
         )
-        for place in PLACES:
-            for name in NAMES:
-                self.deploy(place, name)
+        with self.own_clock():
+            for place in PLACES:
+                for name in NAMES:
+                    self.deploy(place, name)
         config = {"metadata": {"name": "stopgap", "namespace": "stopgap-system", "resourceVersion": "1"}, "spec": {"budgets": CONFIG}}
         self.records.take(RemediationConfig, config)
         for body in server.remediations.values():

@@ -21,7 +21,12 @@ class Restart(ApiModel):
     name: ClassVar[str] = "restart"
     undoes: ClassVar[bool] = False
     rules: ClassVar[tuple[Permission, ...]] = (
-        Permission("apps", ("deployments",), ("patch",), "write the annotation that rolls the pods, and give the written fields back"),
+        Permission(
+            "apps",
+            ("deployments",),
+            ("patch",),
+            "write the annotation that rolls the pods, and give the written fields back",
+        ),
     )
 
     def wants(self, seen: Observation, known: Known) -> Aim | Refusal:  # noqa: ARG002 - the actions' common shape
@@ -29,7 +34,7 @@ class Restart(ApiModel):
         work = seen.workload
         if work is None or work.replicas == 0:
             return Refusal(Reason.NothingToDo, "it is scaled to zero, so that there is no pod to restart")
-        return Aim(f"restart the {work.replicas} pods of revision {work.revision}")
+        return Aim(f"restart the {work.replicas} pods of revision {seen.newest.number if seen.newest else work.revision}")
 
     def plan(self, seen: Observation, aim: Aim) -> Plan | Refusal:
         """Describe the end state: the present template with a time of restart that is fixed now."""

@@ -12,6 +12,7 @@ from stopgap.detectors import CrashLoop, Detector, ImagePull, RolloutStuck, Unav
 from stopgap.model.base import ApiModel, Column, Kind, Line, Name, Percent, Rule, StepName, Word
 from stopgap.model.conditions import Conditions
 from stopgap.model.duration import Duration
+from stopgap.model.refs import WorkloadKind
 from stopgap.model.severity import Severity
 from stopgap.model.time import Time
 
@@ -50,7 +51,7 @@ class Targets(ApiModel):
             "name the workloads either by selector or by names; exactly one of the two is needed",
         ),
     )
-    kinds: Annotated[tuple[Literal["Deployment"], ...], Field(min_length=1, max_length=3)] = ("Deployment",)
+    kinds: Annotated[tuple[WorkloadKind, ...], Field(min_length=1, max_length=3)] = ("Deployment",)
     """Kinds of workloads."""
     selector: Selector | None = None
     """By the workloads' own labels."""
@@ -161,6 +162,10 @@ class PolicySpec(ApiModel):
         Rule(
             "self.steps.all(s, !has(s.when.triggers) || s.when.triggers.all(n, self.triggers.exists(t, t.name == n)))",
             "a step names a trigger that this policy does not have",
+        ),
+        Rule(
+            "self.targets.kinds.all(k, k != 'StatefulSet') || self.triggers.all(t, !has(t.rolloutStuck) || has(t.rolloutStuck.after))",
+            "a StatefulSet has no progressDeadlineSeconds; say how long in rolloutStuck.after",
         ),
     )
     targets: Targets

@@ -217,7 +217,7 @@ def intent(case: Case, choice: Choice, found: tuple[Finding, ...]) -> Intent | N
     asks = guards.mode(case, policy, step, ordered=order is not None) is Mode.APPROVE
     spec = RemediationSpec(
         incident_ref=ObjectRef(name=case.incident.metadata.name, uid=case.incident.metadata.uid or ""),
-        target_ref=TargetUidRef(name=work.name, uid=work.uid),
+        target_ref=TargetUidRef(kind=work.kind, name=work.name, uid=work.uid),
         policy_ref=matching.reference(policy),
         step=step.name,
         attempt=len(case.of_incident()) + 1,

@@ -37,7 +37,7 @@ def healthy_since(seen: Observation) -> datetime | None:
     missing may be in trouble, or a workload of hundreds of pods would never be healthy.
     """
     work, newest = seen.workload, seen.newest
-    if work is None or newest is None or not work.rolled_out or work.replicas == 0:
+    if work is None or newest is None or not work.rolled_out or work.held_back or work.replicas == 0:
         return None
     if work.available_replicas < max(work.least_available, 1) or work.available is None or not work.available.holds:
         return None

@@ -118,14 +118,15 @@ def _lacking(case: Case, remediation: Remediation) -> str:
     """Say what is missing from the proof apart from quiet signals, or nothing."""
     work, seen = case.seen.workload, case.seen
     if work is None or seen.newest is None:
-        return "the Deployment controller has not taken up the change yet"
+        return "the controller has not taken up the change yet"
     if work.replicas == 0 and remediation.spec.plan.ours != 0:
         return "it was scaled to zero, so that nothing can be proved"
     if short := _short(work, remediation.spec.plan.ours):
         return f"{short}{_no_room(seen)}"
-    left = [one for one in seen.revisions if one.uid != seen.newest.uid and one.replicas > 0]
+    left = [one for one in seen.revisions if one.uid != seen.newest.uid and one.replicas > 0 and not work.held_back]
     if left or not work.rolled_out:
-        return f"rolling out: {work.updated_replicas} of {work.replicas} replicas are updated, {work.available_replicas} available"
+        counts = f"{work.updated_replicas} of {work.replicas} replicas are updated, {work.available_replicas} available"
+        return f"rolling out: {counts}"
     if work.available_replicas < max(work.least_available, min(1, work.replicas)):
         return f"{work.available_replicas} of {work.replicas} replicas are available, {work.least_available} are needed"
     return ""

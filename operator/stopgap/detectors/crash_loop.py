@@ -35,7 +35,7 @@ class CrashLoop(ApiModel):
         """Say whether the newest revision crash-loops, counting only exits later than `after`."""
         newest = seen.newest
         if newest is None or not seen.synced:
-            return Finding(trigger, Reason.CrashLoop, State.UNKNOWN, "the newest revision has no ReplicaSet that is known yet")
+            return Finding(trigger, Reason.CrashLoop, State.UNKNOWN, "the newest revision is not known yet")
         exits = [one for owner, one in seen.exits if owner == newest.uid and (after is None or one.at > after)]
         own = [one for one in exits if seen.template is None or one.container in seen.template.containers]
         for counted, cause in ((own, None), (exits, Reason.InjectedContainer)):

@@ -42,7 +42,7 @@ class ImagePull(ApiModel):
         """Say whether pods of the newest revision wait for an image or a configuration."""
         newest = seen.newest
         if newest is None or not seen.synced:
-            return Finding(trigger, Reason.ErrImagePull, State.UNKNOWN, "the newest revision has no ReplicaSet that is known yet")
+            return Finding(trigger, Reason.ErrImagePull, State.UNKNOWN, "the newest revision is not known yet")
         waiting = [(pod, one) for pod in seen.pods_of(newest) if not pod.leaving for one in pod.containers if one.waiting in _WAITS]
         if not waiting:
             return Finding(trigger, Reason.ErrImagePull, State.QUIET, "every container of the newest revision has its image")

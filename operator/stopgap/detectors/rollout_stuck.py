@@ -9,23 +9,23 @@ from stopgap.model.reasons import Reason
 from stopgap.model.workload import State, Workload
 
 _DEADLINE = "ProgressDeadlineExceeded"
-_FINISHED = "NewReplicaSetAvailable"
 
 
 class RolloutStuck(ApiModel):
     """Fires when a rollout makes no progress. A release that flaps counts as progress to Kubernetes: use crashLoop beside it."""
 
     after: Duration | None = None
-    """How long without progress. Default: the Deployment's own progressDeadlineSeconds, as the Deployment controller reports it."""
+    """How long without progress. Default: the Deployment's own progressDeadlineSeconds, as the Deployment controller reports it.
+
+    A StatefulSet has no such deadline, so that a policy about StatefulSets has to say how long."""
 
     def judge(self, seen: Observation, trigger: str, *, after: datetime | None, quiet_for: timedelta) -> Finding:  # noqa: ARG002 - the detectors' common shape
         """Say whether the newest revision's rollout stands still."""
         work, newest = seen.workload, seen.newest
         if work is None or newest is None or not seen.synced:
-            return Finding(trigger, Reason.RolloutStuck, State.UNKNOWN, "the newest revision has no ReplicaSet that is known yet")
+            return Finding(trigger, Reason.RolloutStuck, State.UNKNOWN, "the newest revision is not known yet")
         progress = work.progressing
-        finished = progress is not None and progress.reason == _FINISHED and work.rolled_out
-        if work.paused or finished or (work.rolled_out and work.available_replicas >= work.least_available):
+        if work.paused or work.finished or (work.rolled_out and work.available_replicas >= work.least_available):
             # A rollout that was finished once is over: what is lost afterwards is the matter of `unavailable`.
             return Finding(trigger, Reason.RolloutStuck, State.QUIET, "no rollout is waiting")
         moved = max((one for one in (progress.updated if progress else None, seen.current_since) if one), default=None)

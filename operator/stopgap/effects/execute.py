@@ -15,7 +15,7 @@ from stopgap.core.case import Lent
 from stopgap.core.limits import PAUSE, pause_mark
 from stopgap.core.marks import RESTORE, lent_by, mark, read_mark
 from stopgap.core.restoring import Put
-from stopgap.effects import facts, wire
+from stopgap.effects import facts, statefulsets, wire
 from stopgap.effects.errors import Conflict, Forbidden, Invalid, KubeError, NotFound, Rejected, TooManyRequests, Unanswered, Unreachable
 from stopgap.effects.index import Index
 from stopgap.effects.kube import Kube, PatchKind
@@ -64,8 +64,9 @@ class Executor:
         directly before every send. None: this copy may not act any more, and leaves the intent to the one that may.
         """
         tries, where, look = 0, place_of(remediation), first_look(remediation)
-        # What has no generation is looked at before the first write: then its old value and marks are what is tested.
-        look_first, unsure = not first or isinstance(change, SetNumber), not first
+        # What has no generation is looked at before the first write: then its old value and marks are what is tested. So is what may have
+        # no annotations at all, into which none can be added: a Deployment has those that its controller writes.
+        look_first, unsure = not first or isinstance(change, SetNumber) or not where.has_annotations, not first
         rejected: KubeError | None = None
         while True:
             if look_first or isinstance(change, Refusal):
@@ -138,6 +139,8 @@ class Executor:
         # What was seen here must not be contradicted by an index that is some milliseconds behind.
         if where.resource == ("apps", "deployments"):
             self._index.fold(facts.workload(msgspec.json.decode(raw, type=wire.Deployment)))
+        elif where.resource == ("apps", "statefulsets"):
+            self._index.fold(statefulsets.workload(msgspec.json.decode(raw, type=statefulsets.StatefulSetObject)))
 
     def _settle(self, remediation: Remediation, where: Place, look: Look | None, tries: int) -> Outcome | None:
         """Say what the object's present state means for the remediation; None: it is as it was, and may be written to."""

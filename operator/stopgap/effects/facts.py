@@ -1,8 +1,8 @@
 """How a foreign object becomes facts. Nothing of a page's bytes is kept: what is kept is copied, and what repeats is shared."""
 
 import sys
-from datetime import timedelta
-from typing import Final
+from datetime import datetime, timedelta
+from typing import Final, TypedDict
 
 from stopgap.effects import wire
 from stopgap.model.text import abridged
@@ -38,24 +38,47 @@ def _changed_by(managed: list[wire.ManagedFields]) -> str:
     return sys.intern(max(entries, key=lambda one: one.time).manager) if entries else ""
 
 
+class Identity(TypedDict):
+    """What is the same about workloads of every kind."""
+
+    namespace: str
+    name: str
+    uid: str
+    version: int
+    generation: int
+    labels: dict[str, str]
+    annotations: dict[str, str]
+    controller: str
+    changed_by: str
+    created: datetime
+    deleting: bool
+
+
+def identity(meta: wire.Meta) -> Identity:
+    """Read `metadata` of a workload."""
+    owner = wire.controller_of(meta.owner_references)
+    return {
+        "namespace": sys.intern(meta.namespace),
+        "name": meta.name,
+        "uid": meta.uid,
+        "version": int(meta.resource_version),
+        "generation": meta.generation,
+        "labels": {sys.intern(key): sys.intern(value) for key, value in meta.labels.items()},
+        "annotations": {sys.intern(key): value for key, value in meta.annotations.items() if key in _READ_ANNOTATIONS},
+        "controller": f"{owner.kind}/{owner.name}" if owner else "",
+        "changed_by": _changed_by(meta.managed_fields),
+        "created": meta.creation_timestamp,
+        "deleting": meta.deletion_timestamp is not None,
+    }
+
+
 def workload(seen: wire.Deployment) -> Workload:
     """Turn a Deployment into facts."""
-    meta, spec, status = seen.metadata, seen.spec, seen.status
+    spec, status = seen.spec, seen.status
     rolling = spec.strategy.rolling_update
-    owner = wire.controller_of(meta.owner_references)
     return Workload(
-        namespace=sys.intern(meta.namespace),
+        **identity(seen.metadata),
         kind="Deployment",
-        name=meta.name,
-        uid=meta.uid,
-        version=int(meta.resource_version),
-        generation=meta.generation,
-        labels={sys.intern(key): sys.intern(value) for key, value in meta.labels.items()},
-        annotations={sys.intern(key): value for key, value in meta.annotations.items() if key in _READ_ANNOTATIONS},
-        controller=f"{owner.kind}/{owner.name}" if owner else "",
-        changed_by=_changed_by(meta.managed_fields),
-        created=meta.creation_timestamp,
-        deleting=meta.deletion_timestamp is not None,
         replicas=spec.replicas,
         paused=spec.paused,
         strategy=sys.intern(spec.strategy.type),

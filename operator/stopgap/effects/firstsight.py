@@ -49,10 +49,11 @@ class FirstSight:
         return bool(stints)
 
     async def _judge(self, work: Workload, revision: Revision, newest: Revision, now: datetime) -> Stint | None:
-        params = {"labelSelector": f"pod-template-hash={revision.hash}", "limit": MOST_PODS}
+        label = "controller-revision-hash" if work.kind == "StatefulSet" else "pod-template-hash"
+        params = {"labelSelector": f"{label}={revision.hash}", "limit": MOST_PODS}
         try:
             raw = await self._kube.get(collection("v1", "pods", work.namespace), params)
-            template = await self._live.template(work.namespace, revision.name)
+            template = await self._live.template(work.target, revision.name)
         except KubeError:
             return None
         self._looked.add((revision.uid, newest.uid))
@@ -65,7 +66,8 @@ class FirstSight:
 
 def _belongs(pod: wire.PodObject, revision: Revision) -> bool:
     owner = wire.controller_of(pod.metadata.owner_references)
-    return owner is not None and owner.uid == revision.uid and pod.metadata.deletion_timestamp is None
+    # A ReplicaSet controls its pods; a ControllerRevision leaves that to its StatefulSet, and the label has told which pods are its own.
+    return owner is not None and owner.uid in {revision.uid, revision.owner} and pod.metadata.deletion_timestamp is None
 
 
 def _ready_since(pods: list[wire.PodObject]) -> datetime | None:

@@ -42,14 +42,14 @@ class _History:
         self.changed_at: datetime | None = None
         self.changed_under_watch = False
         self.stints: tuple[Stint, ...] = ()
-        self.left: tuple[int, bytes] = (0, b"")
-        """The revision number before the last change of the template, and the template that it was given to."""
+        self.left: tuple[str, bytes] = ("", b"")
+        """What the revision was called before the last change of the template, and the template that it was given to."""
 
     def bears_old_number(self, work: Workload, now: datetime) -> bool:
         """Whether the workload's number is still the one of the template before."""
         # Not for ever: should the number never move, a workload that is judged late is better than one that is not judged.
         just_changed = self.changed_at is not None and now - self.changed_at < NUMBERED_WITHIN
-        return just_changed and self.left[0] == work.revision and self.left[1] != work.template
+        return just_changed and self.left[0] == work.revision_mark and self.left[1] != work.template
 
 
 class Index:
@@ -88,7 +88,7 @@ class Index:
         work = self.workload(target)
         if work is None:
             return Observation(now=self._now(), target=target, synced=synced, workload=None)
-        revisions = self._newest_first(work.uid)
+        revisions = self._newest_first(work)
         history = self._histories.get(work.uid)
         return Observation(
             now=self._now(),
@@ -121,13 +121,14 @@ class Index:
             return True
         return any(self._pods.get(uid) for uid in self._revisions.get(work.uid, ()))
 
-    def _newest_first(self, uid: str) -> tuple[Revision, ...]:
-        return tuple(sorted(self._revisions.get(uid, {}).values(), key=lambda one: one.number, reverse=True))
+    def _newest_first(self, work: Workload) -> tuple[Revision, ...]:
+        known = (work.counted(one, self._pods.get(one.uid, {}).values()) for one in self._revisions.get(work.uid, {}).values())
+        return tuple(sorted(known, key=lambda one: one.number, reverse=True))
 
     def _current_since(self, work: Workload, revisions: tuple[Revision, ...], history: _History | None) -> datetime | None:
         if history and history.changed_at:
             return history.changed_at
-        newest = next((one for one in revisions if one.number == work.revision), None)
+        newest = next((one for one in revisions if work.runs(one)), None)
         # A reused ReplicaSet keeps its old creation time, so that only the youngest one's says when it became current.
         if newest is None or any(one.created > newest.created for one in revisions):
             return None
@@ -140,6 +141,7 @@ class Index:
         old = self._workloads.get(work.uid)
         if old is not None and work.version < old.version:
             return
+        work = work.following(old, self._now())
         # Without a new generation nobody wrote it: an upgraded API server shows the same template with more defaults.
         if old is not None and old.template != work.template and old.generation != work.generation:
             self._template_changed(old)
@@ -229,9 +231,9 @@ class Index:
             history.stints = (*(one for one in history.stints if one.replica_set != newest.uid), stint)[-5:]
         history.changed_at = self._now()
         history.changed_under_watch = True
-        if history.left[0] != old.revision:
+        if history.left[0] != old.revision_mark:
             # To reuse a ReplicaSet the controller writes twice: the generation is reported as observed before the number moves.
-            history.left = (old.revision, old.template)
+            history.left = (old.revision_mark, old.template)
 
     def _level(self, work: Workload) -> None:
         if work.available_replicas >= work.replicas:

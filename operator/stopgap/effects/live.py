@@ -21,13 +21,16 @@ from stopgap.effects.kube import Kube, item
 from stopgap.effects.records import Records
 from stopgap.effects.rights import Rights
 from stopgap.effects.scalers import RESOURCES, Scalers, Scaling
+from stopgap.effects.written import PLURALS
 from stopgap.model.base import API_VERSION, Permission
 from stopgap.model.observation import Live, Pausable
+from stopgap.model.refs import Target
 from stopgap.model.template import Template
 from stopgap.model.workload import Workload
 
 PERMISSIONS: Final = (
     Permission("apps", ("deployments", "replicasets"), ("get", "list", "watch"), "watch rollouts, and read the older template"),
+    Permission("apps", ("statefulsets", "controllerrevisions"), ("get", "list", "watch"), "watch rollouts, and read the older template"),
     Permission("", ("pods",), ("list", "watch"), "count exits, and see who is ready"),
     Permission("", ("namespaces",), ("get",), "see a pause annotation"),
     Permission("", ("serviceaccounts", "persistentvolumeclaims"), ("get",), "see whether what the older template needs is there"),
@@ -81,6 +84,11 @@ class _Standing(NamedTuple):
     config_readable: bool
 
 
+class _ControllerRevision(msgspec.Struct):
+    data: _ReplicaSet
+    """A patch of the StatefulSet, in which the template is where it is in a ReplicaSet."""
+
+
 class LiveReads:
     """Reads what a decision to act must not take from memory."""
 
@@ -98,7 +106,7 @@ class LiveReads:
         work, policy, seen = case.seen.workload, case.policy, case.seen
         if work is None or policy is None or work.rolled_out or policy.spec.mode is Mode.OBSERVE:
             return
-        self._rights.ask_ahead(work.namespace)
+        self._rights.ask_ahead(work.namespace, PLURALS[work.kind])
         if not any(one.restarts or one.ended for pod in seen.pods for one in pod.containers):
             return
         # Its containers end: it may be proved bad within moments.
@@ -107,7 +115,7 @@ class LiveReads:
         self._ahead.expect(_ABOUT_CONFIG, self._config_is_readable)
         known = {one.replica_set_uid for one in case.health.known_good} | {one.uid for one in seen.revisions[1:2]}
         for name in [one.name for one in seen.revisions if one.uid in known][:MOST_TEMPLATES]:
-            self._ahead.expect(("replicaset", work.namespace, name), partial(self.template, work.namespace, name))
+            self._ahead.expect(_about_revision(work.target, name), partial(self.template, work.target, name))
 
     async def quick(self, case: Case, reads: Reads) -> Live | None:
         """Read only the templates, where memory says that nothing else will differ; the rest is confirmed beside the intent.
@@ -116,9 +124,15 @@ class LiveReads:
         whether what the older template needs is there.
         """
         work, present = case.seen.workload, case.seen.template
-        if work is None or present is None or reads.scaler or owners.owner(work) is not None or not self._rights.known(work.namespace):
+        if (
+            work is None
+            or present is None
+            or reads.scaler
+            or owners.owner(work) is not None
+            or not self._rights.known(work.namespace, PLURALS[work.kind])
+        ):
             return None
-        templates = await self._templates(work.namespace, _names(case, reads))
+        templates = await self._templates(work.target, _names(case, reads))
         if any(one.references - present.references for one in templates.values()):
             return None
         return Live(templates=templates, namespace_annotations={}, replica_sets=reads.replica_sets, confirmed=False)
@@ -144,9 +158,9 @@ class LiveReads:
         scaling, standing, templates, (ownership, pausable), may_patch = await asyncio.gather(
             self._scaling(work, wanted=reads.scaler),
             self._standing(case),
-            self._templates(work.namespace, _names(case, reads)),
+            self._templates(work.target, _names(case, reads)),
             self._ownership(work),
-            self._rights.may_patch(work.namespace),
+            self._rights.may_patch(work.namespace, resource=PLURALS[work.kind]),
         )
         scaler = scaling.scaler if scaling else None
         return Live(
@@ -178,19 +192,21 @@ class LiveReads:
     async def _scaling(self, work: Workload, *, wanted: bool) -> Scaling | None:
         return await self._scalers.read(work) if wanted else None
 
-    async def template(self, namespace: str, name: str) -> Template | None:
-        """Read one ReplicaSet's template; None when it is gone."""
+    async def template(self, target: Target, name: str) -> Template | None:
+        """Read the template of one revision of a workload, by the name of its ReplicaSet or ControllerRevision; None when it is gone."""
+        stateful = target.kind == "StatefulSet"
         try:
-            raw = await self._kube.get(item("apps/v1", "replicasets", name, namespace=namespace))
+            raw = await self._kube.get(
+                item("apps/v1", "controllerrevisions" if stateful else "replicasets", name, namespace=target.namespace)
+            )
         except NotFound:
             return None
-        return Template.read(msgspec.json.decode(raw, type=_ReplicaSet).spec.template)
+        held = msgspec.json.decode(raw, type=_ControllerRevision).data if stateful else msgspec.json.decode(raw, type=_ReplicaSet)
+        return Template.read(held.spec.template)
 
-    async def _templates(self, namespace: str, names: dict[str, str]) -> dict[str, Template]:
+    async def _templates(self, target: Target, names: dict[str, str]) -> dict[str, Template]:
         take = self._ahead.take
-        found = await asyncio.gather(
-            *(take(("replicaset", namespace, name), partial(self.template, namespace, name)) for name in names.values())
-        )
+        found = await asyncio.gather(*(take(_about_revision(target, one), partial(self.template, target, one)) for one in names.values()))
         return {uid: template for uid, template in zip(names, found, strict=True) if template is not None}
 
     async def _namespace(self, name: str) -> _Meta:
@@ -263,6 +279,10 @@ def _about_namespace(case: Case) -> tuple[str, ...]:
 
 def _about_policy(policy: Policy) -> tuple[str, ...]:
     return (policy.plural, policy.metadata.namespace or "", policy.metadata.name)
+
+
+def _about_revision(target: Target, name: str) -> tuple[str, ...]:
+    return (target.kind, target.namespace, name)
 
 
 async def _nothing() -> None:

@@ -35,7 +35,7 @@ class Observer:
         headcount: Headcount,
         rosters: Rosters,
         namespaces: Namespaces,
-        synced: Callable[[], bool],
+        synced: Callable[[Target], bool],
         leading: Callable[[], bool],
     ) -> None:
         self._index = index
@@ -52,7 +52,7 @@ class Observer:
 
     def case(self, target: Target, live: Live | None = None) -> Case:
         """Return the case of one workload now."""
-        seen = self._index.observe(target, synced=self._synced())
+        seen = self._index.observe(target, synced=self._synced(target))
         seen = replace(seen, live=live, neighbours=tuple(Neighbour(key, at) for key, at in self._ill.items() if key != target))
         work, config = seen.workload, self._records.config
         health = self._records.health(work.uid) if work else None

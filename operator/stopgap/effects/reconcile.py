@@ -215,7 +215,7 @@ class Reconciler:
             gone = Refusal(Reason.TargetGone, f"{case.seen.target} was deleted or replaced before the write")
             return await self._carry_out(case, remediation, gone, first=False)
         if plan.replica_set:
-            template = await self._live.template(case.seen.target.namespace, plan.replica_set)
+            template = await self._live.template(case.seen.target, plan.replica_set)
         change = self._against(remediation, await self._live.read(case, Reads(live=True))) or change_of(plan, template)
         return await self._carry_out(case, remediation, change, first=False)
 

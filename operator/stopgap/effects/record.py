@@ -50,7 +50,7 @@ class Recorder:
             name = numbered(work.name, number + attempt)
             spec = IncidentSpec(
                 title=opening.title,
-                target_ref=TargetRef(name=work.name),
+                target_ref=TargetRef(kind=work.kind, name=work.name),
                 started_at=opening.started_at,
                 source=IncidentSource(type=Source.WORKLOAD, name=opening.trigger, fingerprint=opening.fingerprint),
             )
@@ -147,7 +147,7 @@ class Recorder:
             return
 
     async def _make_health(self, work: Workload) -> WorkloadHealth:
-        spec = WorkloadHealthSpec(target_ref=TargetUidRef(name=work.name, uid=work.uid))
+        spec = WorkloadHealthSpec(target_ref=TargetUidRef(kind=work.kind, name=work.name, uid=work.uid))
         name = f"{beginning(work.name, 230)}-{work.uid[:8]}"
         owner = {"apiVersion": "apps/v1", "kind": work.kind, "name": work.name, "uid": work.uid}
         try:

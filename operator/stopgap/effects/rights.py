@@ -21,7 +21,7 @@ class Rights:
     def __init__(self, kube: Kube) -> None:
         self._kube = kube
         self._known: dict[tuple[str, str, str], tuple[bool, float]] = {}
-        self._asking: dict[str, asyncio.Task[bool]] = {}
+        self._asking: dict[tuple[str, str], asyncio.Task[bool]] = {}
 
     async def may_patch(self, namespace: str, group: str = "apps", resource: str = "deployments") -> bool:
         """Say whether we may patch objects of this kind there. When the question fails, the write itself will tell."""
@@ -36,17 +36,18 @@ class Rights:
         self._known[key] = (answer, time.monotonic() + (GRANTED_FOR if answer else REFUSED_FOR))
         return answer
 
-    def known(self, namespace: str) -> bool:
-        """Whether a yes for Deployments there is still believed, so that nobody has to be asked."""
-        answer, until = self._known.get((namespace, "apps", "deployments"), (False, 0.0))
+    def known(self, namespace: str, resource: str = "deployments") -> bool:
+        """Whether a yes for these workloads there is still believed, so that nobody has to be asked."""
+        answer, until = self._known.get((namespace, "apps", resource), (False, 0.0))
         return answer and time.monotonic() < until
 
-    def ask_ahead(self, namespace: str) -> None:
+    def ask_ahead(self, namespace: str, resource: str = "deployments") -> None:
         """Ask beside everything else, so that an action that may follow need not wait for the answer."""
-        if namespace in self._asking or self.known(namespace):
+        key = (namespace, resource)
+        if key in self._asking or self.known(namespace, resource):
             return
-        self._asking[namespace] = task = asyncio.create_task(self.may_patch(namespace))
-        task.add_done_callback(lambda _: self._asking.pop(namespace, None))
+        self._asking[key] = task = asyncio.create_task(self.may_patch(namespace, resource=resource))
+        task.add_done_callback(lambda _: self._asking.pop(key, None))
 
     def forget(self, namespace: str) -> None:
         """Believe nothing about a namespace any more."""

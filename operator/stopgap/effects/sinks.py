@@ -2,8 +2,14 @@
 
 from collections.abc import Collection
 
-from stopgap.effects import facts, wire
+from stopgap.effects import facts, statefulsets, wire
 from stopgap.effects.index import Index
+from stopgap.model.refs import WorkloadKind
+from stopgap.model.stateful import is_key
+
+
+def _uids(index: Index, kind: WorkloadKind) -> Collection[str]:
+    return [one.uid for one in index.workloads() if one.kind == kind]
 
 
 class DeploymentSink:
@@ -22,7 +28,7 @@ class DeploymentSink:
 
     def known(self) -> Collection[str]:
         """UIDs held now."""
-        return self._index.workload_uids()
+        return _uids(self._index, "Deployment")
 
     def forget(self, uid: str, /) -> None:
         """Take in a deletion that was only noticed by absence."""
@@ -46,7 +52,7 @@ class ReplicaSetSink:
 
     def known(self) -> Collection[str]:
         """UIDs held now."""
-        return self._index.revision_uids()
+        return [uid for uid in self._index.revision_uids() if not is_key(uid)]
 
     def forget(self, uid: str, /) -> None:
         """Take in a deletion that was only noticed by absence."""
@@ -62,6 +68,8 @@ class PodSink:
     def put(self, obj: wire.PodObject, /) -> None:
         """Take in one state."""
         owner = wire.controller_of(obj.metadata.owner_references)
+        if owner is not None and owner.kind == "StatefulSet":
+            return  # where they matter, a watch of their own sees them
         if owner is None or owner.kind != "ReplicaSet" or facts.is_well(obj):
             self._index.drop_pod(obj.metadata.uid)
             return
@@ -77,4 +85,86 @@ class PodSink:
 
     def forget(self, uid: str, /) -> None:
         """Take in a deletion that was only noticed by absence."""
+        self._index.drop_pod(uid)
+
+
+class StatefulSetSink:
+    """Where the watch of StatefulSets puts what it reads."""
+
+    def __init__(self, index: Index) -> None:
+        self._index = index
+
+    def put(self, obj: statefulsets.StatefulSetObject, /) -> None:
+        """Take in one state."""
+        self._index.put_workload(statefulsets.workload(obj))
+
+    def gone(self, obj: statefulsets.StatefulSetObject, /) -> None:
+        """Take in a deletion."""
+        self._index.drop_workload(obj.metadata.uid)
+
+    def known(self) -> Collection[str]:
+        """UIDs held now."""
+        return _uids(self._index, "StatefulSet")
+
+    def forget(self, uid: str, /) -> None:
+        """Take in a deletion that was only noticed by absence."""
+        self._index.drop_workload(uid)
+
+
+class ControllerRevisionSink:
+    """Where the watch of ControllerRevisions puts what it reads: those of StatefulSets, under the key that their pods carry."""
+
+    def __init__(self, index: Index) -> None:
+        self._index = index
+        self._keys: dict[str, str] = {}
+
+    def put(self, obj: statefulsets.ControllerRevision, /) -> None:
+        """Take in one state."""
+        if (revision := statefulsets.revision(obj)) is not None:
+            self._keys[obj.metadata.uid] = revision.uid
+            self._index.put_revision(revision)
+
+    def gone(self, obj: statefulsets.ControllerRevision, /) -> None:
+        """Take in a deletion."""
+        self.forget(obj.metadata.uid)
+
+    def known(self) -> Collection[str]:
+        """UIDs held now."""
+        return self._keys.keys()
+
+    def forget(self, uid: str, /) -> None:
+        """Take in a deletion that was only noticed by absence."""
+        key = self._keys.pop(uid, None)
+        # One of the same name may have been made meanwhile: the same template gets the same name again.
+        if key is not None and key not in self._keys.values():
+            self._index.drop_revision(key)
+
+
+class StatefulPodSink:
+    """Where the watch of the pods of StatefulSets puts what it reads: the troubled ones are kept."""
+
+    def __init__(self, index: Index) -> None:
+        self._index = index
+        self._held: set[str] = set()
+
+    def put(self, obj: statefulsets.StatefulPod, /) -> None:
+        """Take in one state."""
+        pod = statefulsets.pod(obj)
+        if pod is None:
+            self.forget(obj.metadata.uid)
+            return
+        self._held.add(pod.uid)
+        self._index.put_pod(pod)
+
+    def gone(self, obj: statefulsets.StatefulPod, /) -> None:
+        """Take in a deletion."""
+        self.forget(obj.metadata.uid)
+
+    def known(self) -> Collection[str]:
+        """UIDs held now."""
+        return self._held
+
+    def forget(self, uid: str, /) -> None:
+        """Take in a deletion, or that it is well."""
+        self._held.discard(uid)
         self._index.drop_pod(uid)

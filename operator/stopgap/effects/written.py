@@ -26,7 +26,8 @@ SCALERS: Final = {
     "ScaledObject": ("keda.sh/v1alpha1", "scaledobjects"),
 }
 """Version and resource of each kind of autoscaler."""
-_KINDS: Final = {"Deployment": "deployments"}
+PLURALS: Final = {"Deployment": "deployments", "StatefulSet": "statefulsets"}
+"""Resource of each kind of workload, in group apps."""
 
 
 class _Managed(msgspec.Struct):
@@ -63,6 +64,11 @@ class Place:
         parts = self.path.strip("/").split("/")
         return (parts[1], parts[5]) if parts[0] == "apis" else ("", parts[4])
 
+    @property
+    def has_annotations(self) -> bool:
+        """Whether the object surely has some."""
+        return self.resource == ("apps", "deployments")
+
 
 @dataclass(frozen=True, slots=True)
 class Look:
@@ -87,7 +93,7 @@ class Look:
 def place(target: Target, uid: str, field: Field, scaler: PlannedScaler | None) -> Place:
     """Say where a field is: on the workload, or on what scales it."""
     if scaler is None:
-        return Place(item("apps/v1", _KINDS[target.kind], target.name, namespace=target.namespace), field, uid)
+        return Place(item("apps/v1", PLURALS[target.kind], target.name, namespace=target.namespace), field, uid)
     version, plural = SCALERS[scaler.kind]
     return Place(item(version, plural, scaler.name, namespace=target.namespace), field, scaler.uid)
 

@@ -115,11 +115,11 @@ class Observation:
 
     @property
     def newest(self) -> Revision | None:
-        """The ReplicaSet of the Deployment's present template, once the Deployment controller has made or chosen it."""
+        """The revision of the workload's present template, once its controller has made or chosen it."""
         work = self.workload
         if work is None or work.observed_generation < work.generation or self.number_is_stale:
             return None
-        return next((one for one in self.revisions if one.number == work.revision), None)
+        return next((one for one in self.revisions if work.runs(one)), None)
 
     def pods_of(self, revision: Revision) -> tuple[Pod, ...]:
         """Return the troubled pods of one revision."""

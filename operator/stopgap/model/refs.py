@@ -6,6 +6,9 @@ from pydantic import Field
 
 from stopgap.model.base import ApiModel, Name, Uid
 
+WorkloadKind = Literal["Deployment", "StatefulSet"]
+"""The kinds of workloads that are watched and changed."""
+
 
 class Target(NamedTuple):
     """The key of a workload: what the queue, the index and the records are keyed by."""
@@ -24,7 +27,7 @@ class TargetRef(ApiModel):
 
     api_version: Literal["apps/v1"] = "apps/v1"
     """API version of the workload."""
-    kind: Literal["Deployment"] = "Deployment"
+    kind: WorkloadKind = "Deployment"
     """Kind of the workload."""
     name: Name
     """Name of the workload, in the namespace of this object."""

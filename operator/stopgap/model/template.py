@@ -9,13 +9,15 @@ from typing import Any
 import msgspec
 
 _HASH_LABEL = "pod-template-hash"
+_PATCH = "$patch"
 _INJECTED_AT_RUNTIME = "projected"
 
 
 def digest(template: dict[str, Any]) -> str:
     """Return 16 hex characters that name a template, whatever ReplicaSet holds it.
 
-    The label `pod-template-hash` is left out: the Deployment controller adds it to a ReplicaSet's copy.
+    The label `pod-template-hash` is left out: the Deployment controller adds it to a ReplicaSet's copy. So is what a ControllerRevision
+    says about how it is to be patched in.
     """
     return blake2b(msgspec.json.encode(_bare(template), order="sorted"), digest_size=8).hexdigest()
 
@@ -25,7 +27,7 @@ def _bare(template: dict[str, Any]) -> dict[str, Any]:
     meta.pop("creationTimestamp", None)
     labels = {key: value for key, value in (meta.get("labels") or {}).items() if key != _HASH_LABEL}
     meta["labels"] = labels
-    return {**template, "metadata": meta}
+    return {key: value for key, value in template.items() if key != _PATCH} | {"metadata": meta}
 
 
 @dataclass(frozen=True)

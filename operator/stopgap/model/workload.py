@@ -3,14 +3,17 @@
 msgspec Structs rather than dataclasses, because an index of a large cluster holds tens of thousands of them.
 """
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Self
 
 from msgspec import Struct
 
-from stopgap.model.refs import Target
+from stopgap.model.refs import Target, WorkloadKind
 
 RESTART_OF_A_CRASH_LOOP = "CrashLoopBackOff"
+_FINISHED = "NewReplicaSetAvailable"
 
 
 class Flag(Struct, frozen=True, gc=False):
@@ -24,10 +27,13 @@ class Flag(Struct, frozen=True, gc=False):
 
 
 class Workload(Struct, frozen=True, gc=False):
-    """A Deployment. Counts are pods; `template` is the raw JSON of `.spec.template`, parsed only in trouble."""
+    """A Deployment, or what is the same about a StatefulSet (model/stateful.py).
+
+    Counts are pods; `template` is the raw JSON of `.spec.template`, parsed only in trouble.
+    """
 
     namespace: str
-    kind: str
+    kind: WorkloadKind
     name: str
     uid: str
     version: int
@@ -70,6 +76,15 @@ class Workload(Struct, frozen=True, gc=False):
         return int(number) if number.isdigit() else 0
 
     @property
+    def revision_mark(self) -> str:
+        """What its controller last called the revision of the present template."""
+        return self.annotations.get("deployment.kubernetes.io/revision", "")
+
+    def runs(self, revision: "Revision") -> bool:
+        """Whether a revision is the one of the present template, as its controller last said."""
+        return revision.number == self.revision
+
+    @property
     def least_available(self) -> int:
         """How many replicas must be available for the rollout strategy to call it available (rounding as Kubernetes does: down)."""
         allowed = self.max_unavailable
@@ -86,16 +101,35 @@ class Workload(Struct, frozen=True, gc=False):
             and self.current_replicas <= self.updated_replicas
         )
 
+    @property
+    def held_back(self) -> bool:
+        """Whether pods of an older revision are kept on purpose."""
+        return False
+
+    @property
+    def finished(self) -> bool:
+        """Whether the rollout of the newest template was complete once."""
+        return self.progressing is not None and self.progressing.reason == _FINISHED and self.rolled_out
+
+    def following(self, before: "Workload | None", now: datetime) -> Self:  # noqa: ARG002 - what other kinds need
+        """Return the same with what its status does not tell; a Deployment's tells everything."""
+        return self
+
+    def counted(self, revision: "Revision", pods: Collection["Pod"]) -> "Revision":  # noqa: ARG002 - what other kinds need
+        """Return a revision with its number of pods; a ReplicaSet tells that itself."""
+        return revision
+
 
 class Revision(Struct, frozen=True, gc=False):
-    """A ReplicaSet of a Deployment."""
+    """A ReplicaSet of a Deployment, or a ControllerRevision of a StatefulSet."""
 
     uid: str
+    """Of a ControllerRevision: the key of model/stateful.py."""
     name: str
     owner: str
-    """UID of the Deployment."""
+    """UID of the workload."""
     hash: str
-    """Label `pod-template-hash`."""
+    """Label of its pods: `pod-template-hash`, or `controller-revision-hash`."""
     number: int
     created: datetime
     wanted: int

@@ -86,7 +86,7 @@ def test_a_look_at_which_something_is_lacking_ends_the_proof() -> None:
     [
         pytest.param(
             {"workload": work(generation=6)},
-            "the Deployment controller has not taken up the change yet",
+            "the controller has not taken up the change yet",
             id="before the controller took it up",
         ),
         pytest.param({"workload": work(replicas=0)}, "it was scaled to zero, so that nothing can be proved", id="while scaled to zero"),

@@ -221,4 +221,4 @@ def test_a_leaving_pod_does_not_keep_the_signal_from_being_quiet() -> None:
 def test_what_cannot_be_told_is_unknown(seen: Observation) -> None:
     finding = judge(seen)
     assert finding.state is State.UNKNOWN
-    assert finding.message == "the newest revision has no ReplicaSet that is known yet"
+    assert finding.message == "the newest revision is not known yet"

@@ -28,7 +28,7 @@ class Scene:
             headcount=self.world.headcount,
             rosters=self.world.rosters,
             namespaces=self.world.namespaces,
-            synced=lambda: True,
+            synced=lambda _: True,
             leading=lambda: True,
         )
 

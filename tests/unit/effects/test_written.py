@@ -14,6 +14,7 @@ from stopgap.model.refs import Target
 
 TARGET = Target("shop", "Deployment", "api")
 WORKLOAD = place(TARGET, "d-uid", Field.REPLICAS, None)
+STATEFUL = place(TARGET._replace(kind="StatefulSet"), "s-uid", Field.TEMPLATE, None)
 HPA = place(TARGET, "d-uid", Field.MIN_REPLICAS, PlannedScaler(kind="HorizontalPodAutoscaler", name="api-hpa", uid="hpa-uid"))
 KEDA = place(TARGET, "d-uid", Field.MIN_REPLICA_COUNT, PlannedScaler(kind="ScaledObject", name="api-so", uid="so-uid"))
 OURS: dict[str, str | None] = {LAST_ACTION: "r-uid", RESTORE: "{}"}
@@ -30,6 +31,12 @@ def test_where_each_number_is() -> None:
     assert (HPA.path, HPA.uid) == ("/apis/autoscaling/v2/namespaces/shop/horizontalpodautoscalers/api-hpa", "hpa-uid")
     assert (KEDA.path, KEDA.uid) == ("/apis/keda.sh/v1alpha1/namespaces/shop/scaledobjects/api-so", "so-uid")
     assert HPA.resource == ("autoscaling", "horizontalpodautoscalers")
+    assert STATEFUL.path == "/apis/apps/v1/namespaces/shop/statefulsets/api"
+
+
+def test_only_a_deployment_surely_has_annotations_so_that_its_first_write_needs_no_look() -> None:
+    assert WORKLOAD.has_annotations
+    assert not any(one.has_annotations for one in (STATEFUL, HPA, KEDA))
 
 
 def test_replicas_are_raised_only_at_the_generation_that_was_seen() -> None:
