@@ -192,11 +192,11 @@ class Shop:
         body = {"replicas": replicas, "selector": {"matchLabels": {"app": name}}, "template": pod, **spec}
         self.apply({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name, "labels": {"tier": "web"}}, "spec": body})
 
-    def settle(self, name: str = "api", *, seconds: float = 60) -> None:
-        """Wait until a Deployment is rolled out and has been available for as long as the test's policy asks for."""
+    def settle(self, name: str = "api", *, kind: str = "deployment", seconds: float = 60) -> None:
+        """Wait until a workload is rolled out and has been available for as long as the test's policy asks for."""
 
         def settled() -> bool:
-            body = self.get("deployment", name)
+            body = self.get(kind, name)
             status, spec = body.get("status", {}), body["spec"]
             counts = {status.get(key, 0) for key in ("replicas", "updatedReplicas", "availableReplicas")}
             return status.get("observedGeneration") == body["metadata"]["generation"] and counts == {spec["replicas"]}
@@ -267,18 +267,22 @@ class Shop:
 
     def deployment_writes(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         """Return the accepted writes to Deployments: those that change the spec, and those of metadata only."""
+        return self.writes_to("deployments")
+
+    def writes_to(self, resource: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """Return the accepted writes to objects of others of one resource: those that change the spec, and those of metadata only."""
         spec: list[dict[str, Any]] = []
         metadata: list[dict[str, Any]] = []
         for entry in self.writes():
-            if entry["objectRef"]["resource"] == "deployments":
+            if entry["objectRef"]["resource"] == resource:
                 touched = any(operation["path"].startswith("/spec") and operation["op"] != "test" for operation in entry["requestObject"])
                 (spec if touched else metadata).append(entry)
         return spec, metadata
 
     def foreign_writes(self) -> list[str]:
-        """Return writes to anything that is neither Stopgap's own nor a Deployment."""
+        """Return writes to anything that is neither Stopgap's own nor a workload."""
         resources = (entry["objectRef"]["resource"] for entry in self.writes())
-        return [one for one in resources if one not in OWN_RESOURCES and one != "deployments"]
+        return [one for one in resources if one not in OWN_RESOURCES and one not in {"deployments", "statefulsets"}]
 
 
 KNOWN_GOOD_AFTER = 2

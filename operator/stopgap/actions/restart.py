@@ -23,7 +23,7 @@ class Restart(ApiModel):
     rules: ClassVar[tuple[Permission, ...]] = (
         Permission(
             "apps",
-            ("deployments",),
+            ("deployments", "statefulsets"),
             ("patch",),
             "write the annotation that rolls the pods, and give the written fields back",
         ),

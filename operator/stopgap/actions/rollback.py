@@ -17,13 +17,14 @@ from stopgap.model.workload import Revision
 class Rollback(ApiModel):
     """Put the pod template of the last healthy revision back, in one guarded write.
 
-    Only the template: replicas, ConfigMaps, Secrets, databases and traffic are not rolled back with it.
+    Only the template: replicas, ConfigMaps, Secrets, databases and traffic are not rolled back with it. In a StatefulSet whose pods wait
+    for each other (OrderedReady) it does not replace a pod that is not ready: the Incident names the one that people have to delete then.
     """
 
     name: ClassVar[str] = "rollback"
     undoes: ClassVar[bool] = True
     rules: ClassVar[tuple[Permission, ...]] = (
-        Permission("apps", ("deployments",), ("patch",), "write the older template, and give the written fields back"),
+        Permission("apps", ("deployments", "statefulsets"), ("patch",), "write the older template, and give the written fields back"),
     )
 
     min_healthy_for: Duration = timedelta(minutes=5)
@@ -37,7 +38,7 @@ class Rollback(ApiModel):
         if newest is None:
             return Refusal(
                 Reason.RolloutInProgress,
-                "the Deployment controller has not made a ReplicaSet for the present template yet",
+                "its controller has not made a revision of the present template yet",
             )
         healthy = {one.replica_set for one in known.good if one.digest not in known.denied and one.healthy_for >= self.min_healthy_for}
         older = [one for one in seen.revisions if one.uid != newest.uid and one.number < newest.number][: self.max_revisions_back]
@@ -60,7 +61,7 @@ class Rollback(ApiModel):
             raise ValueError(f"a rollback of {seen.target} is planned without its newest revision or the live reads")
         older = seen.live.templates.get(back_to.uid)
         if older is None:
-            return Refusal(Reason.NoHealthyRevision, f"ReplicaSet {back_to.name} (revision {back_to.number}) is gone; fix forward")
+            return Refusal(Reason.NoHealthyRevision, f"{back_to.name} (revision {back_to.number}) is gone; fix forward")
         return Plan(
             action="Rollback",
             summary=aim.summary,

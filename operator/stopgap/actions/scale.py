@@ -25,7 +25,9 @@ class Scale(ApiModel):
     name: ClassVar[str] = "scale"
     undoes: ClassVar[bool] = False
     rules: ClassVar[tuple[Permission, ...]] = (
-        Permission("apps", ("deployments",), ("patch",), "write the replicas, put them back, and give the written field back"),
+        Permission(
+            "apps", ("deployments", "statefulsets"), ("patch",), "write the replicas, put them back, and give the written field back"
+        ),
         Permission("autoscaling", ("horizontalpodautoscalers",), ("patch",), "raise the minimum of an autoscaler, and put it back"),
         Permission("keda.sh", ("scaledobjects",), ("patch",), "raise the minimum of an autoscaler, and put it back"),
     )

@@ -52,7 +52,8 @@ class Targets(ApiModel):
         ),
     )
     kinds: Annotated[tuple[WorkloadKind, ...], Field(min_length=1, max_length=3)] = ("Deployment",)
-    """Kinds of workloads."""
+    """Kinds of workloads. Where pods wait for each other (podManagementPolicy OrderedReady, the default of a StatefulSet), one that is not
+    ready also holds up scaling, restarting and the way back; each such incident says so."""
     selector: Selector | None = None
     """By the workloads' own labels."""
     names: Annotated[tuple[Name, ...] | None, Field(min_length=1, max_length=100)] = None

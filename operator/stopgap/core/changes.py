@@ -21,4 +21,4 @@ def change_of(plan: RemediationPlan, template: Template | None) -> Change | Refu
         return ReplaceTemplate(template)
     if plan.restarted_at:
         return Refusal(Reason.Superseded, "the template was changed by somebody else before the write; it is judged afresh")
-    return Refusal(Reason.NoHealthyRevision, f"ReplicaSet {plan.replica_set} is gone or was changed")
+    return Refusal(Reason.NoHealthyRevision, f"{plan.replica_set} is gone or was changed")

@@ -17,7 +17,7 @@ from stopgap.api.remediation import (
     RemediationSpec,
     RemediationState,
 )
-from stopgap.core import attribution, guards, knowngood, matching, ordering, severity, suspending
+from stopgap.core import attribution, guards, knowngood, matching, ordering, severity, stateful, suspending
 from stopgap.core.case import NOTHING, Case, Intent, Reads
 from stopgap.core.situation import Situation
 from stopgap.model import duration
@@ -36,6 +36,8 @@ LASTING = frozenset(
         Reason.RollbackForbidden,
         Reason.MutableImage,
         Reason.RecreateOutage,
+        Reason.NoRollingUpdate,
+        Reason.OrderedReady,
         Reason.NothingToDo,
         Reason.NoCapacity,
         Reason.AutoscalerDecides,
@@ -124,7 +126,9 @@ def _weigh(case: Case, policy: Policy, step: Step, found: tuple[Finding, ...], *
     refused, aim, plan = guards.refusals(situation), situation.aim, situation.plan
     if isinstance(aim, Refusal):
         return Choice(step, f"step {step.name}: {step.action.name}", refused)
-    summary = f"{plan.summary if isinstance(plan, Plan) else aim.summary}{_lasted(case, aim)}{suspending.said(case)}"
+    summary = (
+        f"{plan.summary if isinstance(plan, Plan) else aim.summary}{_lasted(case, aim)}{suspending.said(case)}{stateful.said(case, step)}"
+    )
     return Choice(step, summary, refused, plan if isinstance(plan, Plan) else None, _reads(case, aim, refused))
 
 

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 
 from stopgap.api.clusterpolicy import Policy, called
 from stopgap.api.ladder import Mode, Step
-from stopgap.core import attribution, consent, freeze, lifecycle, limits, suspending
+from stopgap.core import attribution, consent, freeze, lifecycle, limits, stateful, suspending
 from stopgap.core.case import Case
 from stopgap.core.marks import RESTORE, orphan, still_lent
 from stopgap.core.situation import Situation
@@ -126,10 +126,7 @@ def rollout_in_progress(situation: Situation) -> Refusal | None:
     work = situation.case.seen.workload
     if work is None or (situation.case.seen.newest is not None and work.observed_generation >= work.generation):
         return None
-    return Refusal(
-        Reason.RolloutInProgress,
-        "the spec was changed and the Deployment controller has not taken it up yet; it is judged when it has",
-    )
+    return Refusal(Reason.RolloutInProgress, "the spec was changed and its controller has not taken it up yet; it is judged when it has")
 
 
 def impossible(situation: Situation) -> Refusal | None:
@@ -148,7 +145,7 @@ def no_healthy_revision(situation: Situation) -> Refusal | None:
     if recorded and template.digest != recorded:
         return Refusal(
             Reason.NoHealthyRevision,
-            f"the template of ReplicaSet {back_to.name} is not the one that was recorded as healthy",
+            f"the template of {back_to.name} is not the one that was recorded as healthy",
         )
     return None
 
@@ -216,10 +213,10 @@ def recreate_outage(situation: Situation) -> Refusal | None:
 
 def not_authorized(situation: Situation) -> Refusal | None:
     """The owner of a namespace grants each action by a RoleBinding."""
-    live, namespace, action = situation.case.seen.live, situation.case.seen.target.namespace, situation.action
+    live, (namespace, kind, _), action = situation.case.seen.live, situation.case.seen.target, situation.action
     if live is None or action is None or (live.may_patch_scaler if situation.by_autoscaler else live.may_patch):
         return None
-    what = f"{live.scaler.kind.lower()}s" if situation.by_autoscaler and live.scaler else "deployments"
+    what = f"{live.scaler.kind.lower()}s" if situation.by_autoscaler and live.scaler else f"{kind.lower()}s"
     return Refusal(
         Reason.NotAuthorized,
         f"Stopgap may not patch {what} in {namespace}; allow it with: kubectl create rolebinding stopgap-{action.name} -n {namespace} "
@@ -282,6 +279,8 @@ GUARDS: tuple[Guard, ...] = (
     owned_by_controller,
     gitops_owned,
     deployment_paused,
+    stateful.no_rolling_update,
+    stateful.ordered_ready,
     rollout_in_progress,
     attributable,
     impossible,

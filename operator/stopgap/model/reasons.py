@@ -84,6 +84,14 @@ class Reason(StrEnum):
         "A GitOps tool reconciles this workload and would undo a change; the change has to be made in Git.",
     )
     DeploymentPaused = "DeploymentPaused", "The Deployment is paused, so a changed template would not roll out."
+    NoRollingUpdate = (
+        "NoRollingUpdate",
+        "The StatefulSet leaves its pods as they are (OnDelete, or a partition above them all), so a changed template does nothing.",
+    )
+    OrderedReady = (
+        "OrderedReady",
+        "A pod of the StatefulSet is not ready, and with podManagementPolicy OrderedReady no other is added or replaced until it is.",
+    )
     RolloutInProgress = "RolloutInProgress", "A newer revision than the judged one is being rolled out."
     NoHealthyRevision = (
         "NoHealthyRevision",

@@ -99,8 +99,8 @@ def test_nothing_is_planned_without_the_live_reads() -> None:
 def test_what_was_removed_meanwhile_is_not_gone_back_to() -> None:
     refusal = Rollback().plan(make_seen(live=make_live(templates={"rs-2": BAD})), TO_OLD)
     assert isinstance(refusal, Refusal)
-    assert refusal == Refusal(Reason.NoHealthyRevision, "ReplicaSet api-1 (revision 1) is gone; fix forward")
+    assert refusal == Refusal(Reason.NoHealthyRevision, "api-1 (revision 1) is gone; fix forward")
 
 
-def test_it_needs_no_more_than_to_patch_deployments() -> None:
-    assert [(one.group, one.resources, one.verbs) for one in Rollback.rules] == [("apps", ("deployments",), ("patch",))]
+def test_it_needs_no_more_than_to_patch_workloads() -> None:
+    assert [(one.group, one.resources, one.verbs) for one in Rollback.rules] == [("apps", ("deployments", "statefulsets"), ("patch",))]

@@ -33,9 +33,10 @@ from tests.conftest import (
     make_waiting,
     make_workload,
 )
+from tests.stateful import make_stateful
 
 from stopgap.api.config import ConfigSpec
-from stopgap.core import choosing, freeze, guards, knowngood, limits, suspending
+from stopgap.core import choosing, freeze, guards, knowngood, limits, stateful, suspending
 from stopgap.core.case import Case
 from stopgap.core.decide import decide, judge
 from stopgap.core.guards import Guard
@@ -181,6 +182,7 @@ def failing(message: str, *, holds: bool = True) -> Flag:
 
 
 HARMLESS = make_case()
+RESTARTING = {"steps": [{"name": "kick", "when": {"triggers": ["crash"]}, "restart": {}}]}
 QUOTA = 'pods "api-2-x" is forbidden: exceeded quota: compute'
 ANNOTATED = Template.read(make_template(BAD_IMAGE, annotations={"kubectl.kubernetes.io/restartedAt": "2026-11-01"}))
 
@@ -592,6 +594,30 @@ ROWS = (
         work_case(paused=False),
     ),
     Row(
+        "pods that are replaced by hand only do not follow a changed template",
+        stateful.no_rolling_update,
+        Reason.NoRollingUpdate,
+        ("statefulset/api in shop replaces a pod only when somebody deletes it", "OnDelete"),
+        seen_case(workload=make_stateful(strategy="OnDelete")),
+        seen_case(workload=make_stateful()),
+    ),
+    Row(
+        "a partition above every pod keeps all of them",
+        stateful.no_rolling_update,
+        Reason.NoRollingUpdate,
+        ("keeps all of its pods as they are", "partition is 3"),
+        seen_case(workload=make_stateful(partition=3)),
+        seen_case(workload=make_stateful(partition=2)),
+    ),
+    Row(
+        "pods that wait for each other wait for the broken one too",
+        stateful.ordered_ready,
+        Reason.OrderedReady,
+        ("p1 is not ready", "OrderedReady", "kubectl delete pod p1 -n shop"),
+        seen_case(workload=make_stateful(), policy=RESTARTING),
+        seen_case(workload=make_stateful(ordered=False), policy=RESTARTING),
+    ),
+    Row(
         "a newer template than the judged one was written",
         guards.rollout_in_progress,
         Reason.RolloutInProgress,
@@ -652,7 +678,7 @@ ROWS = (
         "the healthy revision was deleted a moment ago",
         guards.impossible,
         Reason.NoHealthyRevision,
-        ("ReplicaSet api-1 (revision 1) is gone", "fix forward"),
+        ("api-1 (revision 1) is gone", "fix forward"),
         seen_case(live={"templates": {"rs-2": BAD}}),
         HARMLESS,
     ),
@@ -660,7 +686,7 @@ ROWS = (
         "the older template is not the one that was recorded",
         guards.no_healthy_revision,
         Reason.NoHealthyRevision,
-        ("template of ReplicaSet api-1", "not the one that was recorded as healthy"),
+        ("template of api-1", "not the one that was recorded as healthy"),
         seen_case(live={"templates": {"rs-1": Template.read(make_template("shop/api:1.8")), "rs-2": BAD}}),
         HARMLESS,
     ),
@@ -981,8 +1007,8 @@ CAUSES = {
 def situation(case: Case) -> Situation:
     assert case.policy is not None
     step, found = case.policy.spec.steps[0], judge(case)
-    assert step.rollback is not None
-    aim = step.rollback.wants(case.seen, Known(knowngood.goods(case.health), knowngood.denied(case)))
+    assert step.action is not None
+    aim = step.action.wants(case.seen, Known(knowngood.goods(case.health), knowngood.denied(case)))
     return Situation(case, case.policy, step, found, aim)
 
 
