@@ -1,7 +1,7 @@
 """Watches that are believed together. Those of StatefulSets are begun only once somebody wants them: most clusters never need them."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Collection, Coroutine, Iterable
 from typing import Any
 
 from stopgap.api.clusterpolicy import Policy
@@ -9,11 +9,38 @@ from stopgap.effects.index import Index
 from stopgap.effects.kube import Kube
 from stopgap.effects.sinks import ControllerRevisionSink, StatefulPodSink, StatefulSetSink
 from stopgap.effects.statefulsets import PODS, ControllerRevision, StatefulPod, StatefulSetObject
-from stopgap.effects.watch import Watch, trouble_of
+from stopgap.effects.watch import Sink, Watch, Watched, trouble_of
 from stopgap.model.refs import Target
 
 Spawn = Callable[[Coroutine[Any, Any, None], str], None]
 STATEFUL_SET = "StatefulSet"
+
+
+class _Part:
+    """The part that one of several collections has in a sink: the sink itself knows what all of them have told it."""
+
+    def __init__(self, sink: Sink[Any]) -> None:
+        self._sink = sink
+        self._told: set[str] = set()
+
+    def put(self, obj: Watched, /) -> None:
+        """Take in one state."""
+        self._told.add(obj.metadata.uid)
+        self._sink.put(obj)
+
+    def gone(self, obj: Watched, /) -> None:
+        """Take in a deletion."""
+        self._told.discard(obj.metadata.uid)
+        self._sink.gone(obj)
+
+    def known(self) -> Collection[str]:
+        """UIDs held now that came from here."""
+        return self._told.intersection(self._sink.known())
+
+    def forget(self, uid: str, /) -> None:
+        """Take in a deletion that was only noticed by absence."""
+        self._told.discard(uid)
+        self._sink.forget(uid)
 
 
 class Watches:
@@ -25,9 +52,11 @@ class Watches:
         self._open: list[Watch[Any]] = []
 
     def open(self, paths: Iterable[str], decode: type[Any], sink: Any, params: dict[str, str] | None = None) -> None:
-        """Begin to watch some collections."""
-        for path in paths:
-            watch: Watch[Any] = Watch(self._kube, path, decode, sink, params=params or {}, name=path)
+        """Begin to watch some collections. What one of them does not list any more is forgotten only if it was there."""
+        places = list(paths)
+        for path in places:
+            into = sink if len(places) == 1 else _Part(sink)
+            watch: Watch[Any] = Watch(self._kube, path, decode, into, params=params or {}, name=path)
             self._open.append(watch)
             self._spawn(watch.run(), path)
 

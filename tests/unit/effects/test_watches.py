@@ -1,14 +1,16 @@
-"""The watches of StatefulSets: begun when somebody wants them, and believed apart from those of Deployments."""
+"""Watches that are believed together; those of StatefulSets are begun when somebody wants them."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from typing import Any
 
+import msgspec
 import pytest
 from tests.conftest import TARGET, make_policy
 from tests.stateful import DB, Taken
 
-from stopgap.effects.watches import StatefulWatches
+from stopgap.effects.errors import Gone
+from stopgap.effects.watches import StatefulWatches, Watches
 
 ABOUT_SETS = make_policy(targets={"kinds": ["Deployment", "StatefulSet"], "names": ["db"]})
 
@@ -59,3 +61,74 @@ async def test_nothing_is_concluded_about_a_stateful_set_before_all_was_listed_a
     assert not begun.watches.synced_for(DB)
     assert begun.watches.synced_for(TARGET)
     assert begun.listed == []
+
+
+class Meta(msgspec.Struct, rename="camel"):
+    uid: str
+    resource_version: str
+
+
+class Thing(msgspec.Struct):
+    metadata: Meta
+
+
+class Held:
+    """A sink of several collections, that knows what all of them have told it."""
+
+    def __init__(self) -> None:
+        self.uids: set[str] = set()
+
+    def put(self, obj: Thing, /) -> None:
+        self.uids.add(obj.metadata.uid)
+
+    def gone(self, obj: Thing, /) -> None:
+        self.uids.discard(obj.metadata.uid)
+
+    def known(self) -> set[str]:
+        return self.uids
+
+    def forget(self, uid: str, /) -> None:
+        self.uids.discard(uid)
+
+
+class Namespaces:
+    """Stands for the API server: a list of objects in each namespace, and streams that end as soon as the place is told to forget."""
+
+    def __init__(self, **there: list[str]) -> None:
+        self.there = there
+        self.too_old = {path: asyncio.Event() for path in there}
+        self.lists = dict.fromkeys(there, 0)
+
+    async def get(self, path: str, _params: Any) -> bytes:
+        self.lists[path] += 1
+        items = [{"metadata": {"uid": uid, "resourceVersion": "1"}} for uid in self.there[path]]
+        return msgspec.json.encode({"metadata": {"resourceVersion": "1"}, "items": items})
+
+    async def lines(self, path: str, _params: Any, *, opened: Any) -> AsyncIterator[bytes]:
+        opened()
+        await self.too_old[path].wait()
+        self.too_old[path].clear()
+        raise Gone("watch", path)
+        yield b""
+
+    async def listed(self, path: str, times: int) -> None:
+        async with asyncio.timeout(5):
+            while self.lists[path] < times:  # noqa: ASYNC110 - a request that was counted sets no event
+                await asyncio.sleep(0.001)
+
+
+async def test_listing_one_namespace_anew_forgets_nothing_of_the_others_and_everything_that_vanished_there() -> None:
+    server, held = Namespaces(shop=["a", "b"], bank=["c"]), Held()
+    kube: Any = server
+    running: list[asyncio.Task[None]] = []
+    watches = Watches(kube, lambda work, _path: running.append(asyncio.create_task(work)))
+    watches.open(["shop", "bank"], Thing, held)
+    await watches.listed()
+    assert held.uids == {"a", "b", "c"}
+    server.there["shop"] = ["b"]
+    server.too_old["shop"].set()
+    await server.listed("shop", 2)
+    await asyncio.sleep(0)
+    assert held.uids == {"b", "c"}
+    for task in running:
+        task.cancel()
