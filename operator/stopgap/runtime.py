@@ -29,6 +29,7 @@ from stopgap.effects.observe import Observer
 from stopgap.effects.own import OwnObject, OwnSink
 from stopgap.effects.ownlists import OwnLists
 from stopgap.effects.policies import PolicyKeeper
+from stopgap.effects.polling import Polling
 from stopgap.effects.queue import WorkQueue
 from stopgap.effects.reconcile import Reconciler
 from stopgap.effects.record import Recorder
@@ -65,10 +66,11 @@ class Runtime:
         self.records = Records(self._add_soon, self._policies_changed)
         self.namespaces = Namespaces(self._namespace_changed)
         self._rosters = Rosters(self.records, self.namespaces)
-        self.queue: WorkQueue[Target] = WorkQueue(namespace=lambda target: target.namespace, on_error=self._failed)
+        self.queue: WorkQueue[Target] = WorkQueue(namespace=lambda target: target.namespace, on_error=self.telemetry.failed)
         self.lease = Lease(
             self.kube, namespace=settings.own_namespace, name=LEASE_NAME, identity=settings.identity, won=self._won, lost=self._lost
         )
+        self.polling = Polling(self.index, self.records, self._rosters, server=connection.server, leading=self.leading, soon=self._add_soon)
         self.headcount: Headcount = Headcount(self.index, self.records, self._rosters)
         self.recorder = Recorder(self.kube, self.records, settings.identity)
         self.storm = StormKeeper(
@@ -84,8 +86,10 @@ class Runtime:
         self._leftovers = Leftovers(self.kube, self._own, self.records, leading=self.leading, found=self._add_soon)
         self._trust = TrustKeeper(self.kube, self._own)
         self._reconcile = self._reconciler()
-        rosters, spaces, trust, told = self._rosters, self.namespaces, self._trust, self.recorder
-        self._keeper = PolicyKeeper(self.index, self.records, rosters=rosters, namespaces=spaces, trust=trust, recorder=told, now=self._now)
+        rosters, spaces, trust, told, signals = self._rosters, self.namespaces, self._trust, self.recorder, self.polling.sampler
+        self._keeper = PolicyKeeper(
+            self.index, self.records, rosters=rosters, namespaces=spaces, trust=trust, recorder=told, signals=signals, now=self._now
+        )
         self._servers = Servers(settings, self.registry, ready=self.not_ready_because)
         self.kinds = asyncio.Event()
         """Set once our custom resource definitions are there."""
@@ -124,6 +128,7 @@ class Runtime:
             headcount=self.headcount,
             rosters=self._rosters,
             namespaces=self.namespaces,
+            samples=self.polling.sampler.samples,
             synced=lambda target: self.synced() and self._stateful.synced_for(target),
             leading=self.leading,
         )
@@ -182,6 +187,7 @@ class Runtime:
                 self._spawn(self._watch_when_wanted(), "watches")
                 self._spawn(self._stateful.run(self._heard_again), "watches-of-statefulsets")
                 self._spawn(self.queue.run(self._reconcile), "queue")
+                self._spawn(self.polling.run(), "polling")
                 self._spawn(self._housekeeping().run(), "housekeeping")
                 self._spawn(self._retention.run(), "retention")
                 self._spawn(self._leftovers.run(), "leftovers")
@@ -292,8 +298,3 @@ class Runtime:
         log.warning("not leading any more; the holder of the Lease acts")
         self.storm.forget()
         self._trust.forget()
-
-    def _failed(self, target: Target, error: Exception) -> None:
-        self.telemetry.failed(error)
-        level, told = (logging.WARNING, None) if isinstance(error, KubeError) else (logging.ERROR, error)
-        log.log(level, "a look failed and is repeated", extra={"target": str(target), "error": str(error)}, exc_info=told)

@@ -77,6 +77,7 @@ class Process(World):
             headcount=self.headcount,
             rosters=self.rosters,
             namespaces=self.namespaces,
+            samples=lambda _target, _policy: {},
             synced=lambda _: True,
             leading=lambda: True,
         )

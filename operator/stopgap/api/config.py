@@ -1,14 +1,15 @@
 """RemediationConfig: the platform's ceilings and the kill switch."""
 
+import ipaddress
 from datetime import timedelta
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, field_validator
 
 from stopgap.api.freeze import FreezeWindows
 from stopgap.api.ladder import Mode
 from stopgap.api.policy import MaxActions, PauseRequest
-from stopgap.model.base import ApiModel, Column, Kind
+from stopgap.model.base import ApiModel, Column, HttpUrl, Kind, Rule
 from stopgap.model.duration import Duration
 from stopgap.model.severity import Severity
 
@@ -61,6 +62,43 @@ class Retention(ApiModel):
     """Closed Incidents and ended Remediations are removed this long after their end; never one with something left to put back."""
 
 
+class Outbound(ApiModel):
+    """What Stopgap may ask over HTTP for the policies, beyond what is always allowed.
+
+    Always: a namespaced policy reaches the Services of its own namespace (NAME.NAMESPACE.svc), a ClusterRemediationPolicy any host. Never,
+    unless an address range here contains it: loopback, link-local and metadata addresses, and the API server. Certificates are checked
+    against the CAs of the operator's image, or those in the file that its environment variable SSL_CERT_FILE names.
+    """
+
+    cel: ClassVar = (
+        Rule(
+            "!has(self.allow) || self.allow.all(one, !one.contains('/') || isCIDR(one))",
+            "an address range is written like 10.1.0.0/16",
+        ),
+    )
+    allow: Annotated[
+        tuple[Annotated[str, StringConstraints(min_length=1, max_length=253, pattern=r"^[A-Za-z0-9*._:/-]+$")], ...],
+        Field(max_length=100),
+    ] = ()
+    """Hosts (grafana.example.com, or *.example.com for every name below it), addresses and address ranges (10.1.0.0/16). Every policy may
+    then ask them, so that whoever may write one learns whether they answer."""
+
+    @field_validator("allow")
+    @classmethod
+    def _ranges_are_ranges(cls, allow: tuple[str, ...]) -> tuple[str, ...]:
+        for one in allow:
+            if "/" in one:
+                ipaddress.ip_network(one, strict=False)
+        return allow
+
+
+class PrometheusServer(ApiModel):
+    """The platform's Prometheus, or anything with the same HTTP API."""
+
+    url: HttpUrl
+    """Such as http://prometheus.monitoring.svc:9090. Every policy may query it, so whoever may write one can tell a metric's value."""
+
+
 class ConfigSpec(ApiModel):
     """Ceilings that no policy exceeds."""
 
@@ -89,6 +127,9 @@ class ConfigSpec(ApiModel):
     """What is expected of people at each severity. One that is not named keeps its default."""
     retention: Retention = Retention()
     """How long what is over is kept."""
+    outbound: Outbound = Outbound()
+    prometheus: PrometheusServer | None = None
+    """The server that is asked where a prometheus trigger names none."""
     excluded_namespaces: Annotated[tuple[Annotated[str, StringConstraints(min_length=1, max_length=63)], ...], Field(max_length=100)] = (
         "kube-*",
         "stopgap-system",

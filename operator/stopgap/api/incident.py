@@ -8,6 +8,7 @@ from pydantic import Field, StringConstraints
 from stopgap.api.ladder import Source
 from stopgap.model.base import ApiModel, Column, Digest, Kind, Line, Message, Name, Rule, StepName, Uid, Word
 from stopgap.model.conditions import Conditions
+from stopgap.model.reasons import Reason
 from stopgap.model.refs import PolicyRef, PolicyUidRef, TargetRef
 from stopgap.model.severity import Severity
 from stopgap.model.time import MicroTime, Time
@@ -106,7 +107,15 @@ class IncidentFinding(ApiModel):
     state: State
     """Firing, Quiet or Unknown."""
     since: Time | None = None
+    """Since when, where that is known."""
     message: Message = ""
+    unknown_because: Line = ""
+    """While it cannot be told: why."""
+
+    @property
+    def fired(self) -> bool:
+        """Whether this was trouble once, and not only a signal that could not be read."""
+        return self.type != Reason.SignalUnknown
 
 
 class SuspectedChange(ApiModel):

@@ -23,6 +23,26 @@ def onset(findings: tuple[Finding, ...]) -> datetime | None:
     return min((one.since for one in findings if one.state is State.FIRING and one.since), default=None)
 
 
+def ill_since(case: Case, findings: tuple[Finding, ...]) -> datetime | None:
+    """Return since when the workload is ill, as far as that is known: for those who look at many. None: it is not."""
+    if all(one.state is not State.FIRING for one in findings):
+        return None
+    return onset(findings) or case.status.detected_at or case.now
+
+
+def _blind(findings: tuple[Finding, ...]) -> tuple[Finding, ...]:
+    """Return what fires, if none of it says in which revision's pods the trouble is: metrics and probes see the workload as a whole."""
+    fired = tuple(one for one in findings if one.state is State.FIRING)
+    return fired if all(not one.revision for one in fired) else ()
+
+
+def _began(case: Case, findings: tuple[Finding, ...]) -> datetime | None:
+    """Return the onset; of what nobody can date again, such as a metric after a restart, the one that was written down."""
+    stored = {one.trigger: one.since for one in case.status.findings if one.fired and one.state is not State.QUIET and one.since}
+    known = [stored[one.trigger] for one in _blind(findings) if one.trigger in stored]
+    return min([*known, *([began] if (began := onset(findings)) else [])], default=None)
+
+
 def suspected_change(case: Case) -> SuspectedChange | None:
     """Describe what changed with the newest revision, as far as index and live reads tell."""
     seen, newest, work = case.seen, case.seen.newest, case.seen.workload
@@ -100,6 +120,17 @@ def _rolling(case: Case, findings: tuple[Finding, ...], changed_within: timedelt
     )
 
 
+def _not_serving(case: Case, findings: tuple[Finding, ...], changed_within: timedelta | None) -> Refusal | None:  # noqa: ARG001 - one shape for all causes
+    """Before its first pod is ready, nothing that answers is of the newest revision. If none ever is, other signals say so."""
+    newest = case.seen.newest
+    if newest is None or newest.ready > 0 or not _blind(findings):
+        return None
+    return Refusal(
+        Reason.RolloutInProgress,
+        f"no pod of revision {newest.number} is ready yet, so it is not what answers (or fails to); it is judged when one is",
+    )
+
+
 def _only_annotations(case: Case, findings: tuple[Finding, ...], changed_within: timedelta | None) -> Refusal | None:  # noqa: ARG001 - one shape for all causes
     seen = case.seen
     previous = next((one for one in seen.revisions if seen.newest and one.uid != seen.newest.uid), None)
@@ -132,7 +163,12 @@ def _returned(case: Case, findings: tuple[Finding, ...], changed_within: timedel
 
 
 def _age(case: Case, findings: tuple[Finding, ...], changed_within: timedelta | None) -> Refusal | None:
-    began, since = onset(findings), case.seen.current_since
+    began, since = _began(case, findings), case.seen.current_since
+    if began is None and (undated := _blind(findings)):
+        return Refusal(
+            Reason.NotAttributable,
+            f"trigger {undated[0].trigger} was not seen quiet right before it fired, so whether that began with the release is not known",
+        )
     if began is None:
         began = (case.incident.spec.started_at if case.incident else None) or case.now
     if since is None:
@@ -155,12 +191,11 @@ def _age(case: Case, findings: tuple[Finding, ...], changed_within: timedelta | 
 
 def _older_pods(case: Case, findings: tuple[Finding, ...], changed_within: timedelta | None) -> Refusal | None:  # noqa: ARG001 - one shape for all causes
     older = _comparable(case)
-    if not older:
-        return _predecessor(case) or _shared(case, findings)
     total = sum(one.replicas for one in older)
     ill = sum(_ill(case, one) for one in older)
     if ill * 4 <= total:
-        return None
+        # Older pods that are well prove that the trouble is in the newer ones', where it is known to be in pods at all.
+        return None if older and not _blind(findings) else _predecessor(case) or _shared(case, findings)
     return Refusal(
         Reason.NotAttributable,
         f"{ill} of {total} pods of older revisions are ill too, so something other than the release is wrong; look at what they share",
@@ -177,7 +212,7 @@ def _predecessor(case: Case) -> Refusal | None:
         return None
     return Refusal(
         Reason.NotAttributable,
-        f"no pod of an older revision is left to compare with, and revision {before.number} before was never seen healthy, "
+        f"no pods of older revisions tell more, and revision {before.number} before was never seen healthy, "
         f"so the trouble may be older than revision {newest.number}; look at what both need",
     )
 
@@ -197,7 +232,7 @@ def _ill(case: Case, revision: Revision) -> int:
 
 def _shared(case: Case, findings: tuple[Finding, ...]) -> Refusal | None:
     """No older pods to compare with: then a cause that others share must be ruled out."""
-    began = onset(findings)
+    began = _began(case, findings)
     if began is None:
         return None
     others = [one for one in case.seen.neighbours if abs(one.since - began) <= SAME_ONSET]
@@ -239,6 +274,7 @@ _CAUSES: tuple[_Judge, ...] = (
     _quota,
     _unschedulable,
     _rolling,
+    _not_serving,
     _only_annotations,
     _returned,
     _age,

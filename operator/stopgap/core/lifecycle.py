@@ -130,26 +130,28 @@ def remembered(story: Story, one: Remediation) -> Story:
 
 def findings(story: Story, found: tuple[Finding, ...]) -> Story:
     """Write down what the triggers say: those that ever fired, and those that are unknown."""
-    before = {one.trigger: one for one in story.status.findings}
     if not found:
         # No policy is left that would ask: what was known stays readable, and says that it is not known any more.
-        return story.set(findings=tuple(one.model_copy(update={"state": State.UNKNOWN}) for one in before.values()))
-    kept = []
-    for one in found:
-        old = before.get(one.trigger)
-        if one.state is not State.FIRING and old is None:
-            continue
-        if old is not None and one.state is not State.FIRING:
-            # What it was stays readable after it went quiet.
-            kept.append(old.model_copy(update={"state": one.state}))
-            continue
-        if old is not None and (old.state, old.type) == (one.state, one.type):
-            # Its figures move by themselves ("3 m", "12 exits"); that alone is not worth a write.
-            kept.append(old)
-            continue
-        since = old.since if old and old.since else one.since
-        kept.append(IncidentFinding(trigger=one.trigger, type=one.type, state=one.state, since=since, message=one.message[:1024]))
-    return story.set(findings=tuple(kept)[:16])
+        return story.set(findings=tuple(one.model_copy(update={"state": State.UNKNOWN}) for one in story.status.findings))
+    before = {one.trigger: one for one in story.status.findings if one.fired}
+    listed = [told for one in found if (told := _told(one, before.get(one.trigger)))]
+    # What only cannot be read comes last: the first is shown as the cause.
+    return story.set(findings=tuple(sorted(listed, key=lambda one: not one.fired))[:16])
+
+
+def _told(one: Finding, old: IncidentFinding | None) -> IncidentFinding | None:
+    """Return what is written down of one trigger, or None where it never fired and can be read."""
+    because = one.message[:256] if one.type is Reason.SignalUnknown else ""
+    if one.state is not State.FIRING and old is not None:
+        # What it was stays readable after it went quiet.
+        return old.model_copy(update={"state": one.state, "unknown_because": because})
+    if one.state is not State.FIRING:
+        return IncidentFinding(trigger=one.trigger, type=one.type, state=one.state, unknown_because=because) if because else None
+    if old is not None and (old.state, old.type) == (one.state, one.type):
+        # Its figures move by themselves ("3 m", "12 exits"); that alone is not worth a write.
+        return old
+    since = old.since if old and old.since and old.state is not State.QUIET else one.since
+    return IncidentFinding(trigger=one.trigger, type=one.type, state=one.state, since=since, message=one.message[:1024])
 
 
 def remediations(case: Case, story: Story) -> Story:
@@ -281,7 +283,7 @@ def resolved(story: Story, reason: Reason, message: str, *, actor: str = "stopga
 
 def fired(case: Case) -> bool:
     """Whether a signal ever fired: what Stopgap opened itself began with one, also where a crash kept it from being written down."""
-    return bool(case.status.findings) or case.incident is None or case.incident.spec.source.type is Source.WORKLOAD
+    return any(one.fired for one in case.status.findings) or case.incident is None or case.incident.spec.source.type is Source.WORKLOAD
 
 
 def closed_by_person(case: Case, story: Story) -> Story | None:

@@ -9,6 +9,7 @@ from stopgap.api.clusterpolicy import Policy
 from stopgap.api.policy import PolicyStatus, TrustRecord
 from stopgap.core import matching
 from stopgap.core.limits import pause_mark
+from stopgap.detectors import Polled
 from stopgap.model.conditions import Condition, Truth, condition, holds, put
 from stopgap.model.reasons import Reason
 from stopgap.model.refs import Target
@@ -25,11 +26,22 @@ class Overlap:
 
 
 @dataclass(frozen=True, slots=True)
+class Unread:
+    """The workloads of a policy of which a polled signal cannot be read."""
+
+    workloads: int = 0
+    example: Target | None = None
+    why: str = ""
+    """Of the example: which trigger, and why."""
+
+
+@dataclass(frozen=True, slots=True)
 class Standing:
     """What was counted for one policy."""
 
     matched: int = 0
     overlap: Overlap = Overlap()
+    unread: Unread = Unread()
     namespaces: tuple[int, int] = (0, 0)
     """How many namespaces a cluster policy selects, and how many there are."""
     open_incidents: int = 0
@@ -51,6 +63,8 @@ def status(policy: Policy, standing: Standing, now: datetime) -> PolicyStatus:
     conditions = policy.status.conditions if policy.status else ()
     for one in (_ready(policy, standing, now), _pause(policy, now), _overlapping(standing, now)):
         conditions = put(conditions, one)
+    if any(isinstance(trigger.detector, Polled) for trigger in policy.spec.triggers):
+        conditions = put(conditions, _signals(standing.unread, now))
     return PolicyStatus(
         observed_generation=policy.metadata.generation or 0,
         matched_workloads=standing.matched,
@@ -97,6 +111,13 @@ def _paused(policy: Policy, now: datetime) -> str:
     if holding:
         return f"{holding[0].name}: {holding[0].reason}"
     return pause_mark(policy.metadata.annotations)
+
+
+def _signals(unread: Unread, now: datetime) -> Condition:
+    if not unread.workloads:
+        return condition("SignalsKnown", Truth.TRUE, Reason.SignalsKnown, "", now)
+    message = f"of {unread.workloads} workloads a signal cannot be read, such as {unread.example}: {unread.why}"
+    return condition("SignalsKnown", Truth.FALSE, Reason.SignalUnknown, message, now)
 
 
 def _overlapping(standing: Standing, now: datetime) -> Condition:

@@ -88,7 +88,7 @@ def is_ill(incident: Incident) -> bool:
     status, source = incident.status, incident.spec.source.type
     if status is None:
         return source is not Source.MANUAL
-    fired = bool(status.findings) or source is not Source.MANUAL
+    fired = any(one.fired for one in status.findings) or source is not Source.MANUAL
     return fired and not status.duplicate_of and not holds(status.conditions, "Mitigated")
 
 

@@ -33,7 +33,9 @@ def reported(case: Case) -> bool:
     That is decided like a signal. Afterwards, and as soon as a signal has fired, the signals say whether it is over.
     """
     incident, status = case.incident, case.status
-    if incident is None or case.policy is None or incident.spec.source.type is not Source.MANUAL or status.findings:
+    if incident is None or case.policy is None or incident.spec.source.type is not Source.MANUAL:
+        return False
+    if any(one.fired for one in status.findings):
         return False
     if all(Source.MANUAL not in step.when.sources for step in case.policy.spec.steps):
         return False

@@ -4,12 +4,15 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from stopgap.detectors.crash_loop import CrashLoop
+from stopgap.detectors.http_probe import HttpProbe
 from stopgap.detectors.image_pull import ImagePull
+from stopgap.detectors.polled import Polled
+from stopgap.detectors.prometheus import Prometheus
 from stopgap.detectors.rollout_stuck import RolloutStuck
 from stopgap.detectors.unavailable import Unavailable
 from stopgap.model.observation import Finding, Observation
 
-__all__ = ["CrashLoop", "Detector", "ImagePull", "RolloutStuck", "Unavailable"]
+__all__ = ["CrashLoop", "Detector", "HttpProbe", "ImagePull", "Polled", "Prometheus", "RolloutStuck", "Unavailable"]
 
 
 class Detector(Protocol):

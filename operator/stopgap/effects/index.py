@@ -58,6 +58,8 @@ class Index:
     def __init__(self, changed: Changed, now: Now, listed: Listed) -> None:
         self._changed = changed
         self._listed = listed
+        self.listings = 0
+        """Changes whenever a workload is new, labelled anew or gone."""
         self._now = now
         self._workloads: dict[str, Workload] = {}
         self._uids: dict[Target, str] = {}
@@ -149,6 +151,7 @@ class Index:
         self._workloads[work.uid] = work
         self._level(work)
         if old is None or old.labels != work.labels:
+            self.listings += 1
             self._listed(work, there=True)
         if old is not None or self.is_troubled(work):
             self._changed(work.target)
@@ -167,6 +170,7 @@ class Index:
         if work is not None:
             if self._uids.get(work.target) == uid:
                 del self._uids[work.target]
+            self.listings += 1
             self._listed(work, there=False)
             self._changed(work.target)
 

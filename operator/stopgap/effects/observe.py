@@ -1,11 +1,12 @@
 """Puts a case together from the index and the records. Copies; never waits."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 
 from stopgap.api import Incident, Remediation
+from stopgap.api.clusterpolicy import Policy
 from stopgap.api.config import ConfigSpec
 from stopgap.api.health import WorkloadHealthStatus
 from stopgap.api.remediation import RemediationSpec
@@ -19,6 +20,7 @@ from stopgap.effects.records import Records, target_of
 from stopgap.effects.rosters import Rosters
 from stopgap.effects.storm import StormKeeper
 from stopgap.model.observation import Live
+from stopgap.model.query import Sample
 from stopgap.model.refs import Target
 from stopgap.model.workload import Neighbour, Workload
 
@@ -35,6 +37,7 @@ class Observer:
         headcount: Headcount,
         rosters: Rosters,
         namespaces: Namespaces,
+        samples: Callable[[Target, Policy | None], Mapping[str, tuple[Sample, ...]]],
         synced: Callable[[Target], bool],
         leading: Callable[[], bool],
     ) -> None:
@@ -44,6 +47,7 @@ class Observer:
         self._headcount = headcount
         self._rosters = rosters
         self._namespaces = namespaces
+        self._samples = samples
         self._synced = synced
         self._leading = leading
         self._ill: dict[Target, datetime] = {}
@@ -53,16 +57,17 @@ class Observer:
     def case(self, target: Target, live: Live | None = None) -> Case:
         """Return the case of one workload now."""
         seen = self._index.observe(target, synced=self._synced(target))
-        seen = replace(seen, live=live, neighbours=tuple(Neighbour(key, at) for key, at in self._ill.items() if key != target))
+        neighbours = tuple(Neighbour(key, at) for key, at in self._ill.items() if key != target)
         work, config = seen.workload, self._records.config
         health = self._records.health(work.uid) if work else None
         incidents = self._records.incidents(target)
-        main = _main(incidents)
+        main = handled(incidents)
         named = main.spec.policy_ref if main else None
         uid = (main.status.target_uid if main and main.status else "") or (work.uid if work else "")
+        policy = self._rosters.deciding(target, work.labels, named=named) if work else None
         return Case(
-            seen=seen,
-            policy=self._rosters.deciding(target, work.labels, named=named) if work else None,
+            seen=replace(seen, live=live, neighbours=neighbours, samples=self._samples(target, policy)),
+            policy=policy,
             config=None if self._records.config_trouble else (config.spec if config else ConfigSpec()),
             config_trouble=self._records.config_trouble,
             config_paused=limits.pause_mark(config.metadata.annotations) if config else "",
@@ -129,7 +134,7 @@ class Observer:
         self._headcount.look_at(target)
 
 
-def _main(incidents: list[Incident]) -> Incident | None:
+def handled(incidents: list[Incident]) -> Incident | None:
     """Pick the incident that is handled: the oldest that is not the duplicate of one that is still open."""
     names = {one.metadata.name for one in incidents}
     return next((one for one in incidents if not (one.status and one.status.duplicate_of in names)), None)

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from stopgap.api.clusterpolicy import Policy
 from stopgap.api.policy import PolicyStatus, TrustRecord
@@ -20,10 +20,22 @@ from stopgap.effects.tally import Tally
 from stopgap.effects.trust import TrustKeeper
 from stopgap.model.conditions import Truth, condition
 from stopgap.model.observation import Refusal
+from stopgap.model.refs import Target
 
 BETWEEN_COUNTS: Final = timedelta(minutes=1)
 """How often changed figures alone are worth a write."""
+BETWEEN_TURNS: Final = timedelta(seconds=5)
+"""How often signals that can be read, or cannot any more, are worth a count."""
 log = logging.getLogger(__name__)
+
+
+class Signals(Protocol):
+    """What is known of the signals that are asked for."""
+
+    turns: int
+
+    def unknown(self, target: Target, policy: Policy) -> str:
+        """Say which signal of a policy cannot be read for a workload, and why; nothing where all can."""
 
 
 class PolicyKeeper:
@@ -38,6 +50,7 @@ class PolicyKeeper:
         namespaces: Namespaces,
         trust: TrustKeeper,
         recorder: Recorder,
+        signals: Signals,
         now: Callable[[], datetime],
     ) -> None:
         self._index = index
@@ -46,8 +59,11 @@ class PolicyKeeper:
         self._namespaces = namespaces
         self._trust = trust
         self._recorder = recorder
+        self._signals = signals
+        self._turns = 0
         self._now = now
         self._due: datetime | None = None
+        self._heard: datetime | None = None
         self._changed = True
 
     def changed(self) -> None:
@@ -57,6 +73,8 @@ class PolicyKeeper:
     async def write(self) -> None:
         """Write every policy status that differs from what is stored. A write that fails is repeated at the next round."""
         now = self._now()
+        if self._turns != self._signals.turns and (self._heard is None or now >= self._heard + BETWEEN_TURNS):
+            self._turns, self._heard, self._changed = self._signals.turns, now, True
         figures_too = self._due is None or now >= self._due
         if not self._changed and not figures_too:
             return
@@ -94,6 +112,8 @@ class PolicyKeeper:
             if fitting := self._rosters.fitting(work.target, work.labels):
                 decider = next((one for one in fitting if matching.fault(one) is None), None)
                 tally.workload(work.target, fitting, decider)
+                if decider and (why := self._signals.unknown(work.target, decider)):
+                    tally.unread(work.target, decider, why)
             await breath.taken()
         if self._records.policies(CLUSTER):
             for name in self._namespaces.names():

@@ -73,7 +73,7 @@ class Reconciler:
         self._live.expect(case)
         decision = decide(case)
         told = decision.opening is not None or case.incident is not None
-        self._observer.note_onset(target, attribution.onset(decision.findings), told=told)
+        self._observer.note_onset(target, attribution.ill_since(case, decision.findings), told=told)
         if decision.opening or decision.reads:
             case, decision = await self._open(case, decision)
         if decision.intent:

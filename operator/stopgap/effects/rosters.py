@@ -42,6 +42,8 @@ class Rosters:
     """The policies of each namespace, its own and the cluster's that select it, arranged once until one or a label changes."""
 
     def __init__(self, records: Records, namespaces: Namespaces) -> None:
+        self.version = 0
+        """Changes whenever a policy, the config or a namespace does."""
         self._records = records
         self._namespaces = namespaces
         self._own: dict[str, _Roster] = {}
@@ -64,6 +66,7 @@ class Rosters:
 
     def forget(self, namespace: str) -> None:
         """Arrange anew: what is about this namespace changed, or what is about all of them (no namespace named)."""
+        self.version += 1
         if namespace:
             self._own.pop(namespace, None)
             self._selecting.pop(namespace, None)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from stopgap.api import Incident
 from stopgap.api.clusterpolicy import Policy, called
 from stopgap.core.case import Spent
-from stopgap.core.standing import Overlap, Standing, held_back
+from stopgap.core.standing import Overlap, Standing, Unread, held_back
 from stopgap.model.refs import Target
 
 
@@ -20,6 +20,7 @@ class Tally:
         self._open: Counter[str] = Counter()
         self._blocked: Counter[str] = Counter()
         self._acted: Counter[str] = Counter()
+        self._unread: dict[str | None, Unread] = {}
         self._examples: dict[str | None, Target] = {}
         self._deciders: dict[str | None, Counter[str]] = defaultdict(Counter)
 
@@ -33,6 +34,14 @@ class Tally:
                 self._deciders[uid][name] += 1
                 # The first in order, so that the example does not change while the facts do not.
                 self._examples[uid] = min(target, self._examples.get(uid, target))
+
+    def unread(self, target: Target, decider: Policy, why: str) -> None:
+        """Count a workload of which the policy that decides cannot read a signal."""
+        uid = decider.metadata.uid
+        before = self._unread.get(uid, Unread())
+        first = before.example is None or target < before.example
+        example, told = (target, why) if first else (before.example, before.why)
+        self._unread[uid] = Unread(before.workloads + 1, example, told)
 
     def namespace(self, selecting: Iterable[Policy]) -> None:
         """Count a namespace for every cluster policy that selects it."""
@@ -57,6 +66,7 @@ class Tally:
         return Standing(
             matched=self._matched[uid],
             overlap=Overlap(deciders.total(), self._examples.get(uid), deciders),
+            unread=self._unread.get(uid, Unread()),
             namespaces=(self._selected[uid], self._namespaces),
             open_incidents=self._open[uid or ""],
             blocked_incidents=self._blocked[uid or ""],

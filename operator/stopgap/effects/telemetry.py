@@ -1,5 +1,6 @@
 """Metrics about what Stopgap does, for Prometheus."""
 
+import logging
 from contextlib import suppress
 from typing import Final
 
@@ -8,9 +9,11 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from stopgap.api import Incident, Remediation
 from stopgap.api.remediation import RemediationStatus
 from stopgap.core.storm import Stage
+from stopgap.effects.errors import KubeError
 from stopgap.effects.execute import Outcome
 from stopgap.model.refs import Target
 
+log = logging.getLogger(__name__)
 _BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 
@@ -77,6 +80,9 @@ class Telemetry:
         """Show no breaker: they are another copy's."""
         self._storm.clear()
 
-    def failed(self, error: Exception) -> None:
-        """Count a look that failed."""
+    def failed(self, target: Target, error: Exception) -> None:
+        """Count and tell a look that failed."""
         self._failed.labels(type(error).__name__).inc()
+        known = isinstance(error, KubeError)
+        level, told = (logging.WARNING, None) if known else (logging.ERROR, error)
+        log.log(level, "a look failed and is repeated", extra={"target": str(target), "error": str(error)}, exc_info=told)

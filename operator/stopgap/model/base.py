@@ -20,6 +20,9 @@ Uid = Annotated[str, StringConstraints(max_length=64)]
 Digest = Annotated[str, StringConstraints(max_length=64)]
 Percent = Annotated[str, StringConstraints(max_length=4, pattern=r"^([0-9]|[1-9][0-9]|100)%$")]
 
+# A host is there, and no user information before it: what stands in a URL can be read by many.
+HttpUrl = Annotated[str, StringConstraints(min_length=1, max_length=1024, pattern=r"^https?://[^\s/?#@\\]+([/?][^\s#]*)?$")]
+
 
 def _camel(name: str) -> str:
     # Python's keywords carry an underscore (for_, from_); the manifest does not.

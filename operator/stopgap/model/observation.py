@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from stopgap.model.query import Sample
 from stopgap.model.reasons import Reason
 from stopgap.model.refs import Target
 from stopgap.model.template import Template
@@ -111,6 +112,8 @@ class Observation:
     """Whether a rollout of this workload was seen: only then is there something worth recording."""
     number_is_stale: bool = False
     """Whether the revision number that the workload bears was given to another template than the present one."""
+    samples: Mapping[str, tuple[Sample, ...]] = field(default_factory=dict)
+    """What polled signals said of late, by trigger of the policy that decides; oldest first."""
     live: Live | None = None
 
     @property

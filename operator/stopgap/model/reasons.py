@@ -38,6 +38,8 @@ class Reason(StrEnum):
         "A container cannot be created because something that its configuration names is missing or wrong.",
     )
     Unavailable = "Unavailable", "Fewer replicas are available than the policy wants."
+    HttpProbeFailed = "HttpProbeFailed", "An address that the policy probes does not answer as it should."
+    MetricThreshold = "MetricThreshold", "A metric is beyond the threshold of the policy."
 
     # Why the newest revision is not the one to blame: these stop every step, not only a rollback.
     NoRecentChange = "NoRecentChange", "Nothing about the workload changed shortly before the trouble began."
@@ -92,7 +94,7 @@ class Reason(StrEnum):
         "OrderedReady",
         "A pod of the StatefulSet is not ready, and with podManagementPolicy OrderedReady no other is added or replaced until it is.",
     )
-    RolloutInProgress = "RolloutInProgress", "A newer revision than the judged one is being rolled out."
+    RolloutInProgress = "RolloutInProgress", "A newer revision than the judged one is being rolled out, or no pod of it is ready yet."
     NoHealthyRevision = (
         "NoHealthyRevision",
         "No older revision is known to have been healthy, or none that was still exists.",
@@ -181,6 +183,7 @@ class Reason(StrEnum):
         "NewerThanOperator",
         "The object uses something that this version of Stopgap does not know; it never acts.",
     )
+    SignalsKnown = "SignalsKnown", "Every signal that has to be asked for is answered."
     NotPaused = "NotPaused", "Nothing pauses this."
     StormOver = "StormOver", "The quiet window after a storm has ended; actions are allowed again."
     Overlapping = "Overlapping", "Another policy decides about some of the workloads that this policy is about too."

@@ -28,6 +28,7 @@ class Scene:
             headcount=self.world.headcount,
             rosters=self.world.rosters,
             namespaces=self.world.namespaces,
+            samples=lambda _target, _policy: {},
             synced=lambda _: True,
             leading=lambda: True,
         )

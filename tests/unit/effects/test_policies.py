@@ -17,6 +17,7 @@ from stopgap.effects.records import Records
 from stopgap.effects.rosters import Rosters
 from stopgap.effects.trust import TrustKeeper
 from stopgap.model.conditions import find, holds
+from stopgap.model.refs import Target
 
 if TYPE_CHECKING:
     from stopgap.effects.record import Recorder
@@ -24,11 +25,26 @@ if TYPE_CHECKING:
 COUNTED = {"policyRef": {"name": "web", "uid": "policy-uid"}, "decision": {"step": "undo", "refusals": [{"reason": "ObserveOnly"}]}}
 
 
+class Signals:
+    """What the sampler says."""
+
+    turns = 0
+    why = ""
+
+    def unknown(self, _target: Target, _policy: Policy) -> str:
+        return self.why
+
+    def turn(self, why: str) -> None:
+        self.why = why
+        self.turns += 1
+
+
 class Keeping:
     """A keeper with the real records; what it writes is taken in as the API server would return it."""
 
     def __init__(self) -> None:
         self.now = NOW
+        self.signals = Signals()
         self.written: list[tuple[str, PolicyStatus]] = []
         self.versions = 10
         self.index = Index(lambda _: None, self.clock, lambda _work, *, there: None)  # noqa: ARG005 - nobody counts
@@ -42,6 +58,7 @@ class Keeping:
             namespaces=self.namespaces,
             trust=TrustKeeper(cast("Any", None), cast("Any", None)),
             recorder=cast("Recorder", self),
+            signals=self.signals,
             now=self.clock,
         )
         self.namespaces.put(wire.Namespace(wire.NamespaceMeta("shop", "u", "1", {"stage": "live"})))
@@ -117,3 +134,30 @@ async def test_incidents_and_actions_are_counted_for_the_policy_that_decided(kee
     told = dict(keeping.written)
     assert (told["web"].open_incidents, told["web"].blocked_incidents, told["web"].recent_actions) == (2, 1, 1)
     assert (told["base"].open_incidents, told["base"].blocked_incidents, told["base"].recent_actions) == (0, 0, 0)
+
+
+async def test_a_signal_that_cannot_be_read_is_told_in_the_policy_and_so_is_its_end(keeping: Keeping) -> None:
+    probe = {"name": "http", "httpProbe": {"url": "http://api.shop.svc/"}}
+    keeping.declare(make_policy(triggers=[probe], steps=[]))
+    await keeping.keeper.write()
+    assert holds(keeping.written[-1][1].conditions, "SignalsKnown")
+    keeping.signals.turn("http: the name cannot be resolved")
+    keeping.now += timedelta(seconds=1)
+    await keeping.keeper.write()
+    told = find(keeping.written[-1][1].conditions, "SignalsKnown")
+    assert told is not None
+    assert (told.status, told.reason) == ("False", "SignalUnknown")
+    assert told.message == "of 1 workloads a signal cannot be read, such as deployment/api in shop: http: the name cannot be resolved"
+    keeping.signals.turn("")
+    keeping.now += timedelta(seconds=4)
+    await keeping.keeper.write()
+    assert len(keeping.written) == 2
+    keeping.now += timedelta(seconds=1)
+    await keeping.keeper.write()
+    assert holds(keeping.written[-1][1].conditions, "SignalsKnown")
+
+
+async def test_a_policy_that_asks_nobody_says_nothing_of_answers(keeping: Keeping) -> None:
+    keeping.declare(make_policy())
+    await keeping.keeper.write()
+    assert find(keeping.written[-1][1].conditions, "SignalsKnown") is None

@@ -1,0 +1,227 @@
+"""The one way out over HTTP, for what policies declare. Pinned, bounded, and silent about what comes back.
+
+A host is looked up once; every address that it means is judged (core/reach.py), and the connection goes to one that was: a second lookup
+could mean another. No redirects, cookies, proxies or environment; one connection for each request; at most 64 KiB are read.
+"""
+
+import asyncio
+import ipaddress
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+from weakref import WeakValueDictionary
+
+import httpx
+
+from stopgap.core.reach import Address, Reach
+from stopgap.model.duration import spell
+from stopgap.model.query import PLATFORM, Answer, Query, Request, Response, Silence, Timing
+
+MOST_BYTES: Final = 64 * 1024
+MOST_LOOKUPS, MOST_LOOKUPS_OF_A_NAMESPACE = 32, 8
+"""Name lookups under way for the platform's policies, and for those of one namespace. The thread that waits for a silent name server cannot
+be called back, so it keeps its place beyond its deadline."""
+LAST_PORT: Final = 65535
+MOST_ADDRESSES: Final = 3
+"""Addresses of one host that are tried."""
+_HEADERS: Final = {"accept": "*/*", "accept-encoding": "identity", "connection": "close", "user-agent": "stopgap"}
+
+Found = list[tuple[Any, ...]]
+Lookup = Callable[[str, int], Found]
+
+
+def system_lookup(host: str, port: int) -> Found:
+    """Ask the system's resolver."""
+    return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+
+
+class Egress:
+    """Asks, and never raises for what the other side does."""
+
+    def __init__(self, reach: Callable[[], Reach], *, lookup: Lookup = system_lookup) -> None:
+        self._reach = reach
+        self._lookups = _Lookups(lookup)
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
+        # Not a client but its transport: it has no cookies, follows nothing, and writes no log.
+        self._transport = httpx.AsyncHTTPTransport(verify=ssl.create_default_context(), trust_env=False, limits=limits)
+
+    async def close(self) -> None:
+        """Close what is open."""
+        await self._transport.aclose()
+
+    async def addresses(self, host: str) -> list[Address]:
+        """Return what a host of the platform means."""
+        return await self._lookups.addresses(host, PLATFORM)
+
+    async def ask(self, query: Query) -> Answer:
+        """Send all requests of a query at once, and return what became of each within the query's deadline."""
+        limit = query.deadline.total_seconds()
+        return tuple(await asyncio.gather(*(self._within(limit, one, query) for one in query.requests)))
+
+    async def _within(self, limit: float, request: Request, query: Query) -> Response | Silence:
+        watch = _Watch()
+        try:
+            async with asyncio.timeout(limit):
+                return await self._send(request, query.scope, watch)
+        except TimeoutError:
+            return Silence(f"no answer within {spell(query.deadline)} ({watch.reached()})", theirs=watch.found)
+        except httpx.HTTPError as error:
+            return _failed(error)
+
+    async def _send(self, request: Request, scope: str, watch: "_Watch") -> Response | Silence:
+        try:
+            url = httpx.URL(request.url)
+        except httpx.InvalidURL:
+            return Silence("the URL cannot be used", theirs=False)
+        host = url.raw_host.decode().strip("[]").rstrip(".").lower()
+        reach = self._reach()
+        if not host or url.scheme not in {"http", "https"} or url.userinfo or (url.port is not None and not 0 < url.port <= LAST_PORT):
+            return Silence("the URL cannot be used", theirs=False)
+        if why := reach.forbids_name(host, scope):
+            return Silence(why, theirs=False)
+        addresses = await self._lookups.addresses(host, scope)
+        if not addresses:
+            return Silence(f"the name {host} cannot be resolved", theirs=False)
+        watch.note("resolved")
+        if why := reach.forbids_addresses(host, addresses, scope):
+            return Silence(why, theirs=False)
+        return await self._first_that_connects(request, url, addresses, watch)
+
+    async def _first_that_connects(self, request: Request, url: httpx.URL, addresses: list[Address], watch: "_Watch") -> Response:
+        *others, last = addresses[:MOST_ADDRESSES]
+        for one in others:
+            try:
+                return await self._exchange(request, url, one, watch)
+            except httpx.ConnectError:
+                continue
+        return await self._exchange(request, url, last, watch)
+
+    async def _exchange(self, request: Request, url: httpx.URL, address: Address, watch: "_Watch") -> Response:
+        """Send to the address that was judged, in the name of the host."""
+        host = url.raw_host.decode().strip("[]")
+        sent = httpx.Request(
+            "POST" if request.form else "GET",
+            url.copy_with(host=str(address), fragment=None),
+            headers={**_HEADERS, "host": url.netloc.decode()},
+            data=dict(request.form) or None,
+            extensions={"sni_hostname": host, "trace": watch.trace, "timeout": {}},
+        )
+        answer = await self._transport.handle_async_request(sent)
+        try:
+            body, whole = await _read(answer)
+        finally:
+            await answer.aclose()
+        return Response(answer.status_code, body, whole, watch.timing())
+
+
+async def _read(answer: httpx.Response) -> tuple[bytes, bool]:
+    """Read as much as is read of anything; nothing is unpacked."""
+    body = bytearray()
+    async for chunk in answer.aiter_raw():
+        body += chunk
+        if len(body) > MOST_BYTES:
+            return bytes(body[:MOST_BYTES]), False
+    return bytes(body), True
+
+
+def _failed(error: httpx.HTTPError) -> Silence:
+    """Say what went wrong in words of our own: those of an exception may repeat what the other side sent."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return Silence(f"its certificate is not accepted ({cause.verify_message})", theirs=False)
+        if isinstance(cause, ssl.SSLError):
+            return Silence("no TLS connection comes about", theirs=False)
+        cause = cause.__cause__ or cause.__context__
+    if isinstance(error, httpx.ConnectError):
+        return Silence("no connection: refused or unreachable", theirs=True)
+    if isinstance(error, httpx.RemoteProtocolError):
+        return Silence("it closed the connection, or what it sends is no HTTP", theirs=True)
+    return Silence("the connection broke", theirs=isinstance(error, httpx.NetworkError))
+
+
+class _Watch:
+    """Measures when each point of one request was reached, as curl does."""
+
+    _POINTS: Final[Mapping[str, str]] = {
+        "connection.connect_tcp.complete": "connected",
+        "connection.start_tls.complete": "secured",
+        "http11.receive_response_headers.complete": "answered",
+    }
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self._at: dict[str, float] = {}
+
+    def note(self, point: str) -> None:
+        """Note that a point is reached."""
+        self._at[point] = time.monotonic() - self._began
+
+    async def trace(self, event: str, _info: Mapping[str, Any]) -> None:
+        """Hear what the transport does."""
+        if point := self._POINTS.get(event):
+            self.note(point)
+
+    @property
+    def found(self) -> bool:
+        """Whether it is known whom to ask."""
+        return "resolved" in self._at
+
+    def reached(self) -> str:
+        """Say how far it came."""
+        told = {"answered": "the answer did not end", "secured": "connected", "connected": "connected", "resolved": "no connection"}
+        return next((told[one] for one in told if one in self._at), "the name was not resolved")
+
+    def timing(self) -> Timing:
+        """Return the times, now that all was read."""
+        at = self._at
+        total = time.monotonic() - self._began
+        return Timing(at.get("resolved", 0.0), at.get("connected", total), at.get("secured"), at.get("answered", total), total)
+
+
+class _Lookups:
+    """Resolves names in threads of their own, few at a time for one scope: neither the loop nor anybody else waits for a slow resolver."""
+
+    def __init__(self, lookup: Lookup) -> None:
+        self._lookup = lookup
+        self._places: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
+
+    async def addresses(self, host: str, scope: str) -> list[Address]:
+        """Return what a host means, in the resolver's order; nothing where it means nothing."""
+        try:
+            return [ipaddress.ip_address(host)]
+        except ValueError:
+            pass
+        places = self._places_of(scope)
+        await places.acquire()
+        loop = asyncio.get_running_loop()
+        waiting: asyncio.Future[Found] = loop.create_future()
+
+        def told(found: Found) -> None:
+            places.release()
+            if not waiting.done():
+                waiting.set_result(found)
+
+        # A daemon: a lookup that hangs must not keep the process from ending.
+        threading.Thread(target=_look_up, args=(self._lookup, host, loop, told), name="stopgap-lookup", daemon=True).start()
+        return list(dict.fromkeys(ipaddress.ip_address(one[4][0]) for one in await waiting))
+
+    def _places_of(self, scope: str) -> asyncio.Semaphore:
+        places = self._places.get(scope)
+        if places is None:
+            places = self._places[scope] = asyncio.Semaphore(MOST_LOOKUPS if scope == PLATFORM else MOST_LOOKUPS_OF_A_NAMESPACE)
+        return places
+
+
+def _look_up(lookup: Lookup, host: str, loop: asyncio.AbstractEventLoop, told: Callable[[Found], None]) -> None:
+    try:
+        found = lookup(host, 0)
+    except (OSError, UnicodeError):
+        found = []
+    try:
+        loop.call_soon_threadsafe(told, found)
+    except RuntimeError:
+        return  # the loop has ended meanwhile

@@ -1,0 +1,83 @@
+"""Connects the sampler with what it asks for and whom it may ask. Started by the runtime; decisions only read its samples."""
+
+import os
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+from stopgap.api.clusterpolicy import Policy
+from stopgap.api.config import ConfigSpec
+from stopgap.core.reach import Address, Reach
+from stopgap.detectors import Polled
+from stopgap.effects.egress import Egress
+from stopgap.effects.index import Index
+from stopgap.effects.observe import handled
+from stopgap.effects.records import Records
+from stopgap.effects.rosters import Rosters
+from stopgap.effects.sampler import Sampler
+from stopgap.model.refs import Target
+
+
+class Polling:
+    """The polled signals of all workloads that a policy decides."""
+
+    def __init__(  # noqa: PLR0913 - whom it asks, for whom, and whom it tells
+        self,
+        index: Index,
+        records: Records,
+        rosters: Rosters,
+        *,
+        server: str,
+        leading: Callable[[], bool],
+        soon: Callable[[Target], None],
+    ) -> None:
+        self._index = index
+        self._records = records
+        self._rosters = rosters
+        self._server = server
+        self._servers: frozenset[Address] = frozenset()
+        self._reach = Reach(ConfigSpec().outbound)
+        self._egress = Egress(self._present_reach)
+        self.sampler = Sampler(
+            self._egress.ask,
+            targets=lambda: [work.target for work in index.workloads()] if self._policies() else (),
+            deciding=self._deciding,
+            version=lambda: (rosters.version, index.listings),
+            prometheus=self._prometheus,
+            leading=leading,
+            now=index.now,
+            changed=soon,
+        )
+
+    async def run(self) -> None:
+        """Ask for ever."""
+        try:
+            self._servers = await self._addresses_of_the_api_server()
+            await self.sampler.run()
+        finally:
+            await self._egress.close()
+
+    async def _addresses_of_the_api_server(self) -> frozenset[Address]:
+        hosts = {urlsplit(self._server).hostname or "", os.environ.get("KUBERNETES_SERVICE_HOST", "")} - {""}
+        return frozenset([one for host in hosts for one in await self._egress.addresses(host)])
+
+    def _policies(self) -> bool:
+        return any(isinstance(trigger.detector, Polled) for policy in self._records.all_policies() for trigger in policy.spec.triggers)
+
+    def _config(self) -> ConfigSpec:
+        # One that cannot be understood allows nothing; everything is paused then anyway.
+        config = None if self._records.config_trouble else self._records.config
+        return config.spec if config else ConfigSpec()
+
+    def _prometheus(self) -> str:
+        server = self._config().prometheus
+        return server.url if server else ""
+
+    def _present_reach(self) -> Reach:
+        outbound = self._config().outbound
+        if self._reach.allow is not outbound or self._reach.servers is not self._servers:
+            self._reach = Reach(outbound, self._servers)
+        return self._reach
+
+    def _deciding(self, target: Target) -> Policy | None:
+        work, incident = self._index.workload(target), handled(self._records.incidents(target))
+        return self._rosters.deciding(target, work.labels, named=incident.spec.policy_ref if incident else None) if work else None

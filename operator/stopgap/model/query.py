@@ -1,0 +1,147 @@
+"""What may be asked of the world beyond the API server, and what is kept of the answers.
+
+Plain values: effects/sampler.py does the asking, through effects/egress.py.
+"""
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Final
+
+from stopgap.model.refs import Target
+from stopgap.model.workload import State
+
+MOST_SAMPLES: Final = 32
+"""Samples that are kept of one question: more than any trigger asks for in a row."""
+MISSED: Final = 2
+"""A gap of more than so many intervals is a time of which nothing is known."""
+PLATFORM: Final = ""
+"""The scope of what the platform's own objects declare."""
+PLACEHOLDERS: Final = ("$(NAMESPACE)", "$(NAME)")
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """On whose behalf something is asked."""
+
+    target: Target
+    scope: str
+    """Namespace of the policy, whose own Services may be reached; PLATFORM for a cluster policy."""
+    prometheus: str = ""
+    """URL of the platform's Prometheus, or empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One HTTP request: a GET, or a POST where there is a form."""
+
+    url: str
+    form: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Requests that are sent together, every so often. Equal ones are asked once, whoever wants to know."""
+
+    requests: tuple[Request, ...]
+    interval: timedelta
+    deadline: timedelta
+    """For all requests of it together, from the name lookup to the last byte."""
+    scope: str
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """How long a request took up to each point, in seconds; counted as `curl -w` does, each from the beginning."""
+
+    lookup: float
+    connect: float
+    tls: float | None
+    """None without TLS."""
+    first_byte: float
+    total: float
+
+    def __str__(self) -> str:
+        """Read as a person would write it."""
+        parts = (
+            ("lookup", self.lookup),
+            ("connect", self.connect),
+            ("TLS", self.tls),
+            ("first byte", self.first_byte),
+            ("total", self.total),
+        )
+        return ", ".join(f"{name} {seconds * 1000:.0f} ms" for name, seconds in parts if seconds is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """What came back. The body is somebody else's: it is judged, and never told."""
+
+    status: int
+    body: bytes = field(repr=False)
+    whole: bool
+    """False: it was longer than what is read, and was cut."""
+    timing: Timing
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """Nothing came back."""
+
+    why: str
+    """A fixed sentence, never words of the other side."""
+    theirs: bool
+    """Whether the one that was asked is to blame: it was found and did not answer. Otherwise nothing is known about it."""
+
+
+Answer = tuple[Response | Silence, ...]
+"""One for each request."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What one answer says."""
+
+    at: datetime
+    """When it was asked."""
+    state: State
+    message: str
+    """Why, for a person."""
+    value: str = ""
+    since: datetime | None = None
+    """While firing: the first bad sample, if a good one was seen right before it. None: since when is not known."""
+
+
+def filled(text: str, target: Target) -> str:
+    """Put the workload's own namespace and name into what a policy declares for many."""
+    for mark, value in zip(PLACEHOLDERS, (target.namespace, target.name), strict=True):
+        text = text.replace(mark, value)
+    return text
+
+
+def appended(ring: tuple[Sample, ...], sample: Sample, interval: timedelta) -> tuple[Sample, ...]:
+    """Add a sample, with the onset of the trouble that it belongs to; the oldest is dropped where there are too many."""
+    if sample.state is State.FIRING:
+        sample = replace(sample, since=_onset(ring, sample, interval))
+    return (*ring, sample)[-MOST_SAMPLES:]
+
+
+def _onset(ring: tuple[Sample, ...], sample: Sample, interval: timedelta) -> datetime | None:
+    told = next((one for one in reversed(ring) if one.state is not State.UNKNOWN), None)
+    if told is None:
+        return None
+    if told.state is State.FIRING:
+        # Nothing good was seen in between, so it is still the same trouble.
+        return told.since
+    return sample.at if sample.at - told.at <= MISSED * interval else None
+
+
+def unbroken(samples: tuple[Sample, ...], now: datetime, interval: timedelta) -> tuple[Sample, ...]:
+    """Return the latest samples of one state without a gap, newest first; nothing where the last one is too old to count."""
+    row: list[Sample] = []
+    before = now
+    for one in reversed(samples):
+        if before - one.at > MISSED * interval or (row and one.state is not row[0].state):
+            break
+        row.append(one)
+        before = one.at
+    return tuple(row)
