@@ -1,0 +1,240 @@
+"""Signals that are asked for: a real Prometheus and an HTTP address tell what pods do not, and releases are undone for it."""
+
+import json
+import threading
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from tests.cluster.cluster import Cluster, KubectlError
+from tests.cluster.harness import OWN_NAMESPACE, Shop, free_port, wait_for
+from tests.cluster.packages import program
+from tests.cluster.processes import end, spawn
+from tests.cluster.reading import condition, finding, told, wait_for_remediation
+
+pytestmark = pytest.mark.cluster
+
+GOOD, BAD = "shop/api:1.0", "shop/api:2.0"
+REQUESTS_A_SECOND, BAD_SHARE = 100, 0.4
+RATIO = "sum(rate(http_errors_total[3s])) / sum(rate(http_requests_total[3s]))"
+ERRORS = {"query": RATIO, "above": "0.05", "interval": "1s", "failures": 2}
+ENOUGH = {"query": "sum(increase(http_requests_total[3s]))", "atLeast": "20"}
+
+
+class Web(ThreadingHTTPServer):
+    """What the shop's users meet: with the bad release its health turns 500, and two requests in five fail. The pods notice nothing."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Answering)
+        self.bad = False
+        self.probes = 0
+        self._requests, self._errors, self._counted = 0.0, 0.0, time.monotonic()
+        self._lock = threading.Lock()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+    def metrics(self) -> str:
+        with self._lock:
+            count = REQUESTS_A_SECOND * (time.monotonic() - self._counted)
+            self._counted = time.monotonic()
+            self._requests += count
+            self._errors += count * BAD_SHARE if self.bad else 0
+            return f"http_requests_total {self._requests}\nhttp_errors_total {self._errors}\n"
+
+
+class Answering(BaseHTTPRequestHandler):
+    server: Web
+
+    def do_GET(self) -> None:
+        body = "fine"
+        if self.path == "/metrics":
+            status, body = 200, self.server.metrics()
+        else:
+            status = 500 if self.server.bad else 200
+            self.server.probes += 1
+        self.send_response(status)
+        self.end_headers()
+        self.wfile.write(body.encode())
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+
+class Prometheus:
+    """The real one, scraping the web twice a second."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def query(self, query: str) -> list[Any]:
+        found: list[Any] = json.loads(self._get(f"/api/v1/query?{urllib.parse.urlencode({'query': query})}"))["data"]["result"]
+        return found
+
+    def _get(self, path: str) -> str:
+        with urllib.request.urlopen(f"{self.url}{path}", timeout=5) as answer:  # noqa: S310 - an address of this very test
+            text: str = answer.read().decode()
+            return text
+
+    def value(self, query: str) -> float | None:
+        found = self.query(query)
+        return float(found[0]["value"][1]) if found else None
+
+    def asked(self) -> int:
+        """How often Stopgap asked, as Prometheus itself counts it: it is the only one that posts."""
+        lines = self._get("/metrics").splitlines()
+        return sum(
+            int(float(line.split()[-1])) for line in lines if line.startswith("prometheus_http_requests_total") and '/v1/query"' in line
+        )
+
+
+@pytest.fixture(scope="module")
+def web() -> Iterator[Web]:
+    made = Web()
+    threading.Thread(target=made.serve_forever, daemon=True).start()
+    yield made
+    made.shutdown()
+    made.server_close()
+
+
+@pytest.fixture(scope="module")
+def prometheus(web: Web, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
+    binary = program("prometheus", "usr/bin/prometheus", untested="the prometheus trigger against a real Prometheus")
+    folder, port = tmp_path_factory.mktemp("prometheus"), free_port()
+    running = spawn(_command(binary, folder, port, web), log=folder / "log", environment={"PATH": "/usr/bin"})
+    made = Prometheus(f"http://127.0.0.1:{port}")
+
+    def ready() -> bool:
+        assert running.alive(), (folder / "log").read_text()[-2000:]
+        try:
+            return made.value(RATIO) == 0
+        except OSError:
+            return False
+
+    try:
+        wait_for("Prometheus knows a rate", ready)
+        yield made
+    finally:
+        end([running], patience=5)
+
+
+def _command(binary: Path, folder: Path, port: int, web: Web) -> list[str]:
+    target = {"targets": [web.url.removeprefix("http://")]}
+    scrape = {"job_name": "web", "scrape_interval": "500ms", "scrape_timeout": "500ms", "static_configs": [target]}
+    (folder / "prometheus.yml").write_text(yaml.safe_dump({"scrape_configs": [scrape]}))
+    listen = f"--web.listen-address=127.0.0.1:{port}"
+    return [str(binary), f"--config.file={folder / 'prometheus.yml'}", f"--storage.tsdb.path={folder / 'data'}", listen, "--log.level=warn"]
+
+
+@contextmanager
+def config(plane: Cluster, **spec: Any) -> Iterator[None]:
+    """Let the platform allow something, and take it back."""
+    body = {"apiVersion": "stopgap.dev/v1alpha1", "kind": "RemediationConfig", "metadata": {"name": "stopgap"}, "spec": spec}
+    plane.kubectl("-n", OWN_NAMESPACE, "apply", "--server-side", "-f", "-", stdin=yaml.safe_dump(body))
+    try:
+        yield
+    finally:
+        plane.kubectl("-n", OWN_NAMESPACE, "delete", "remediationconfig", "stopgap")
+
+
+@pytest.fixture
+def served(shop: Shop, web: Web) -> Iterator[Shop]:
+    """A shop whose image decides how the web fares."""
+    ended = threading.Event()
+
+    def follow() -> None:
+        while not ended.wait(0.2):
+            with suppress(KubectlError):  # there is no workload yet
+                web.bad = shop.image() == BAD
+
+    following = threading.Thread(target=follow, daemon=True)
+    following.start()
+    yield shop
+    ended.set()
+    following.join()
+    web.bad = False
+
+
+def at_work(shop: Shop, trigger: dict[str, Any]) -> None:
+    shop.policy(triggers=[{"name": "signal", **trigger}])
+    shop.deploy(GOOD)
+    shop.settle()
+
+
+def signals(shop: Shop) -> dict[str, Any]:
+    found: dict[str, Any] = condition(shop.get("remediationpolicy", "web"), "SignalsKnown")
+    return found
+
+
+def undone(shop: Shop) -> dict[str, Any]:
+    """Wait until the release was undone by one write and this was proven by the signal; return the incident."""
+    incident = shop.incident(phase="Mitigated")
+    assert shop.image() == GOOD
+    assert len(shop.deployment_writes()[0]) == 1
+    assert told(incident)[:4] == ["Detected", finding(incident, "signal")["type"], "Executed", "Mitigated"]
+    assert wait_for_remediation(shop, "Succeeded")["status"]["message"].startswith("available and every signal quiet for")
+    assert incident["status"]["suspectedChange"]["images"] == [f"app: {GOOD} → {BAD}"]
+    return incident
+
+
+def test_errors_that_rise_after_a_release_undo_it_and_prove_that_this_helped(served: Shop, prometheus: Prometheus) -> None:
+    with config(served.plane, outbound={"allow": ["127.0.0.1"]}, prometheus={"url": prometheus.url}):
+        before = prometheus.asked()
+        at_work(served, {"prometheus": {**ERRORS, "minSamples": ENOUGH}})
+        wait_for("Stopgap has seen that it is quiet", lambda: prometheus.asked() >= before + 4)
+        served.release(BAD)
+        found = finding(undone(served), "signal")
+        assert found["type"] == "MetricThreshold"
+        assert found["message"].endswith(" is above 0.05; 2 times in a row")
+        value = prometheus.value(RATIO)
+        assert value is not None
+        assert value <= 0.05
+
+
+def test_without_data_nothing_is_concluded_and_the_policy_says_so(served: Shop, prometheus: Prometheus) -> None:
+    with config(served.plane, outbound={"allow": ["127.0.0.1"]}, prometheus={"url": prometheus.url}):
+        at_work(served, {"prometheus": {**ERRORS, "query": RATIO.replace("http_errors", "misspelt")}})
+        wait_for("the policy says what it lacks", lambda: signals(served).get("status") == "False")
+        assert f"such as deployment/api in {served.name}: signal: no data: the query gives no series" in signals(served)["message"]
+        before = prometheus.asked()
+        served.release(BAD)
+        wait_for("it is asked several times more", lambda: prometheus.asked() >= before + 4)
+        value = prometheus.value(RATIO)
+        assert value is not None
+        assert value > 0.05
+        assert served.items("incidents") == []
+        assert served.deployment_writes() == ([], [])
+
+
+def test_an_address_that_turns_500_after_a_release_undoes_it(served: Shop, web: Web) -> None:
+    with config(served.plane, outbound={"allow": ["127.0.0.1"]}):
+        web.probes = 0
+        at_work(served, {"httpProbe": {"url": f"{web.url}/health", "interval": "1s", "failures": 2}})
+        wait_for("Stopgap has seen that it is quiet", lambda: web.probes >= 2)
+        served.release(BAD)
+        found = finding(undone(served), "signal")
+        assert found["type"] == "HttpProbeFailed"
+        assert found["message"].startswith("status 500 is not 200 to 299: status 500 (lookup ")
+
+
+def test_an_address_that_the_platform_does_not_allow_is_not_asked(served: Shop, web: Web) -> None:
+    web.probes = 0
+    at_work(served, {"httpProbe": {"url": f"{web.url}/health", "interval": "1s", "failures": 2}})
+    wait_for("the policy says why", lambda: signals(served).get("status") == "False")
+    assert f"127.0.0.1 is no Service of namespace {served.name}, and the platform does not allow it" in signals(served)["message"]
+    with (
+        pytest.raises(KubectlError, match=r"an address range is written like 10\.1\.0\.0/16"),
+        config(served.plane, outbound={"allow": ["127.0.0.0/99"]}),
+    ):
+        pass
+    assert web.probes == 0
