@@ -1,6 +1,7 @@
 """An action is out: whether it helped, and what follows for the incident."""
 
 from dataclasses import replace
+from datetime import timedelta
 
 from stopgap.api.incident import PassedStep
 from stopgap.api.remediation import Remediation, RemediationState, RemediationStatus
@@ -41,12 +42,17 @@ def verify(case: Case, active: Remediation, found: tuple[Finding, ...]) -> Decis
         findings=found,
         remediation=(active, new) if new != status else None,
         health=health if health != case.health else None,
-        look_again=soonest([verdict.look_again, IDLE_LOOK, *(one.look_again for one in found)]),
+        look_again=soonest([verdict.look_again, _until_over(case, verdict), IDLE_LOOK, *(one.look_again for one in found)]),
     )
     if case.incident is None:
         return decision
     story = _after_verdict(case, after, found, verdict).done()
     return replace(decision, status=story.status, notices=story.notices)
+
+
+def _until_over(case: Case, verdict: verification.Verdict) -> timedelta | None:
+    """When the incident may be over although nothing happens any more; None: it is not mitigated."""
+    return lifecycle.resolves_after(case) if verdict.state is RemediationState.SUCCEEDED else None
 
 
 def _after_verdict(case: Case, after: Case, found: tuple[Finding, ...], verdict: verification.Verdict) -> Story:

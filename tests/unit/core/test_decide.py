@@ -131,6 +131,13 @@ def test_quiet_for_long_enough_is_success_and_mitigates_the_incident() -> None:
     assert decision.status.phase == "Mitigated"
 
 
+def test_once_mitigated_it_is_looked_at_when_the_incident_may_be_over() -> None:
+    policy = make_policy(resolution={"after": "7s"})
+    case = after_rollback(make_case(policy=policy), now=NOW + timedelta(minutes=2))
+    done = make_remediation(status=executed(healthySince=NOW + timedelta(seconds=30)))
+    assert decide(replace(case, remediations=(done,))).look_again == timedelta(seconds=7)
+
+
 def test_exits_from_before_the_action_do_not_count_against_it() -> None:
     decision = decide(after_rollback(make_case()))
     assert [one.state for one in decision.findings] == ["Quiet"]
