@@ -28,6 +28,9 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--own-namespace", help="namespace of the Lease and the RemediationConfig (default: stopgap-system)")
     run.add_argument("--health-port", type=int, help="port of /healthz and /readyz; 0 for none (default: 8080)")
     run.add_argument("--metrics-port", type=int, help="port of /metrics; 0 for none (default: 9090)")
+    run.add_argument("--alerts-port", type=int, help="port of the receiver of Alertmanager's and Grafana's webhooks (default: none)")
+    run.add_argument("--alerts-tokens", metavar="FILE", help="who may send alerts: lines of `bearer` or `hmac`, a secret, and namespaces")
+    run.add_argument("--alerts-namespace", help="where alerts about no known workload are recorded (default: the own namespace)")
     run.add_argument("--no-lease", action="store_true", help="act without holding the Lease (a single copy, for development)")
     run.add_argument("-v", "--verbose", action="store_true", help="log more")
     generate = commands.add_parser("generate", help="write crds/, manifests/rbac.yaml and docs/reference/ from the code")
@@ -60,6 +63,9 @@ def _run(arguments: argparse.Namespace) -> int:
         "own_namespace": arguments.own_namespace,
         "health_port": arguments.health_port,
         "metrics_port": arguments.metrics_port,
+        "alerts_port": arguments.alerts_port,
+        "alerts_tokens": arguments.alerts_tokens,
+        "alerts_namespace": arguments.alerts_namespace,
         "lease": False if arguments.no_lease else None,
     }
     try:

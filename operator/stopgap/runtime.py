@@ -5,7 +5,7 @@ import logging
 from collections.abc import Coroutine, Iterable
 from contextlib import suppress
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 from prometheus_client import CollectorRegistry
 
@@ -20,6 +20,7 @@ from stopgap.effects.execute import Executor
 from stopgap.effects.firstsight import FirstSight
 from stopgap.effects.housekeeping import Housekeeping
 from stopgap.effects.index import Index
+from stopgap.effects.intake import receiver
 from stopgap.effects.kube import Kube
 from stopgap.effects.lease import Lease
 from stopgap.effects.leftovers import Leftovers
@@ -49,8 +50,6 @@ from stopgap.settings import Settings
 
 log = logging.getLogger(__name__)
 
-LEASE_NAME: Final = "stopgap"
-DETECTED: Final = f"{CLOSED_LABEL}!=true,{TARGET_UID_LABEL}"
 SOON, USUALLY = 1, 3
 
 
@@ -68,7 +67,7 @@ class Runtime:
         self._rosters = Rosters(self.records, self.namespaces)
         self.queue: WorkQueue[Target] = WorkQueue(namespace=lambda target: target.namespace, on_error=self.telemetry.failed)
         self.lease = Lease(
-            self.kube, namespace=settings.own_namespace, name=LEASE_NAME, identity=settings.identity, won=self._won, lost=self._lost
+            self.kube, namespace=settings.own_namespace, name="stopgap", identity=settings.identity, won=self._won, lost=self._lost
         )
         self.polling = Polling(self.index, self.records, self._rosters, server=connection.server, leading=self.leading, soon=self._add_soon)
         self.headcount: Headcount = Headcount(self.index, self.records, self._rosters)
@@ -90,7 +89,8 @@ class Runtime:
         self._keeper = PolicyKeeper(
             self.index, self.records, rosters=rosters, namespaces=spaces, trust=trust, recorder=told, signals=signals, now=self._now
         )
-        self._servers = Servers(settings, self.registry, ready=self.not_ready_because)
+        self.alerts = receiver(settings, self.kube, self.index, self.records, told, counts=self.telemetry, ready=self.not_ready_because)
+        self._servers = Servers(settings, self.registry, ready=self.not_ready_because, alerts=self.alerts)
         self.kinds = asyncio.Event()
         """Set once our custom resource definitions are there."""
         self._retention = Retention(self.kube, self._own, self.records, ready=self.leading, now=self._now, swept=self._trust.read)
@@ -162,7 +162,7 @@ class Runtime:
             return "; ".join(troubles)
         if not self._own_synced:
             return "its own objects have not been read yet"
-        if self.records.namespaces_with_policies() and not self.synced():
+        if (self.records.namespaces_with_policies() or self.alerts) and not (self.synced() and self._stateful.settled()):
             return "the workloads have not been listed yet"
         return ""
 
@@ -180,7 +180,7 @@ class Runtime:
                 if self.settings.lease:
                     self._spawn(self.lease.run(), "lease")
                 await self._read_own_kinds()
-                self._follow(Incident, selector=DETECTED)
+                self._follow(Incident, selector=f"{CLOSED_LABEL}!=true,{TARGET_UID_LABEL}")
                 # The config too: it is in our own namespace, wherever the incidents are, and we may read it there only.
                 for kind in (Remediation, WorkloadHealth, RemediationConfig):
                     self._follow(kind)
@@ -263,8 +263,8 @@ class Runtime:
         self._rosters.forget(namespace)
         self._stateful.policies_changed(self.records.policies(namespace))
         self.headcount.policies_changed(namespace)
-        # What is to be put back wants its workload watched, also where neither a policy nor an incident is left.
-        if self.records.namespaces_with_policies() or self.records.unreadable_policies or self.records.unfinished():
+        # What is to be put back wants its workload watched, also where neither a policy nor an incident is left; an alert may be about any.
+        if self.records.namespaces_with_policies() or self.records.unreadable_policies or self.records.unfinished() or self.alerts:
             self._wanted.set()
         if self.synced():
             self._look_at(target for target in self._worth_a_look() if not namespace or target.namespace == namespace)

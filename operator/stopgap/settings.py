@@ -44,14 +44,29 @@ class Settings:
     """Off: this copy acts without asking. Safety does not rest on the Lease, but two copies then do everything twice but the action."""
     health_port: int = field(default_factory=lambda: _port("STOPGAP_HEALTH_PORT", 8080))
     metrics_port: int = field(default_factory=lambda: _port("STOPGAP_METRICS_PORT", 9090))
+    alerts_port: int = field(default_factory=lambda: _port("STOPGAP_ALERTS_PORT", 0))
+    """Port of the alert receiver; 0: none."""
+    alerts_tokens: str = field(default_factory=lambda: os.environ.get("STOPGAP_ALERTS_TOKENS", ""))
+    """File of those who may send alerts."""
+    alerts_namespace: str = field(default_factory=lambda: os.environ.get("STOPGAP_ALERTS_NAMESPACE", ""))
+    """Where alerts are recorded that are about no workload that is known; by default our own namespace, or the first that is watched."""
     host: str = field(default_factory=lambda: os.environ.get("STOPGAP_HOST", "0.0.0.0"))  # noqa: S104 - probes come from the node
     argocd_namespace: str = field(default_factory=lambda: os.environ.get("STOPGAP_ARGOCD_NAMESPACE", "argocd"))
 
     def __post_init__(self) -> None:
         """Refuse what could only fail later, and less clearly."""
-        for port in (self.health_port, self.metrics_port):
+        for port in (self.health_port, self.metrics_port, self.alerts_port):
             if not 0 <= port <= LAST_PORT:
                 raise Unusable(f"{port} is no port; a port is a number from 0 (none) to {LAST_PORT}")
-        for namespace in (*self.namespaces, self.own_namespace):
+        for namespace in (*self.namespaces, self.own_namespace, self.alert_records):
             if not _NAMESPACE.fullmatch(namespace):
                 raise Unusable(f"{namespace!r} cannot be the name of a namespace")
+        if self.alerts_port and not self.alerts_tokens:
+            raise Unusable("the alert receiver takes nothing from strangers: name the file of its tokens (--alerts-tokens)")
+        if self.alerts_port and self.namespaces and self.alert_records not in self.namespaces:
+            raise Unusable(f"alerts cannot be recorded in {self.alert_records}: this copy is for {', '.join(self.namespaces)} only")
+
+    @property
+    def alert_records(self) -> str:
+        """The namespace of records about alerts that are about nothing known."""
+        return self.alerts_namespace or (self.namespaces[0] if self.namespaces else self.own_namespace)

@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, StringConstraints
 
 from stopgap.api.ladder import Source
+from stopgap.model.alert import AlertState
 from stopgap.model.base import ApiModel, Column, Digest, Kind, Line, Message, Name, Rule, StepName, Uid, Word
 from stopgap.model.conditions import Conditions
 from stopgap.model.reasons import Reason
@@ -118,6 +119,25 @@ class IncidentFinding(ApiModel):
         return self.type != Reason.SignalUnknown
 
 
+class IncidentAlert(ApiModel):
+    """An alert about this incident, as its sender last told it."""
+
+    fingerprint: Annotated[str, StringConstraints(max_length=128)]
+    """What makes it the same alert when it is told again."""
+    name: Line
+    """The label alertname."""
+    state: AlertState
+    """Firing, or Resolved: what the sender last said."""
+    since: MicroTime
+    """When it began to fire."""
+    last_received_at: Time
+    """When it was last told. Repeats move it only now and then."""
+    ended_at: MicroTime | None = None
+    summary: Line = ""
+    """The annotation summary, or description."""
+    labels: Annotated[dict[str, Annotated[str, StringConstraints(max_length=128)]], Field(max_length=32)] = Field(default_factory=dict)
+
+
 class SuspectedChange(ApiModel):
     """The change that the trouble began with."""
 
@@ -220,6 +240,10 @@ class IncidentStatus(ApiModel):
     revision: Count = 0
     """The revision that was current at onset."""
     findings: Annotated[tuple[IncidentFinding, ...], Field(max_length=16)] = ()
+    alerts: Annotated[tuple[IncidentAlert, ...], Field(max_length=32)] = ()
+    """What alerting systems say. Those that no trigger of the policy asks for keep the incident open, and nothing more."""
+    truncated_alerts: Count = 0
+    """How many alerts are not listed, at most at one time: left out by the sender (its max_alerts), or for want of room here."""
     suspected_change: SuspectedChange | None = None
     decision: IncidentDecision | None = None
     would_have: WouldHave | None = None

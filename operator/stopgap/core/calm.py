@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 
 from stopgap.api.clusterpolicy import called
-from stopgap.core import choosing, guards, knowngood, lifecycle, restoring
+from stopgap.core import alerts, choosing, guards, knowngood, lifecycle, restoring
 from stopgap.core.case import IDLE_LOOK, Case, Decision, soonest
 from stopgap.core.lifecycle import Story
 from stopgap.core.memory import all_quiet, remembered
@@ -25,8 +25,10 @@ def calm(case: Case, found: tuple[Finding, ...]) -> Decision:
         story = lifecycle.contested(story, by)
     # Only what was written down as a finding: its state is news anyway, so that this costs no write of its own.
     story = lifecycle.still_open(story, next((one.trigger for one in story.status.findings if one.state is State.UNKNOWN), ""))
-    quiet = all_quiet(found) and _available(case)
-    story = _lost(case, _quiet(case, story, quiet=quiet), unknown=all(one.state is State.UNKNOWN for one in found))
+    silent = all_quiet(found) or (case.policy is None and alerts.reported(case))
+    quiet = silent and not alerts.pending(case) and _available(case)
+    unknown = not silent and all(one.state is State.UNKNOWN for one in found)
+    story = _lost(case, _quiet(case, story, quiet=quiet), unknown=unknown)
     closed = story.says(lifecycle.RESOLVED)
     story = story.done()
     return Decision(
@@ -42,11 +44,29 @@ def calm(case: Case, found: tuple[Finding, ...]) -> Decision:
 def _undecided(case: Case, story: Story) -> Story:
     """Tell why nothing is done, where it was never told: a person's incident that no signal confirms, or a policy that is gone."""
     if case.policy is None:
-        return lifecycle.decision(story, "", "", (choosing.no_step(case),), allowed=False)
+        text = "no policy matches this workload, or the one that does is not Ready: nothing is done, and it is over once its alerts are"
+        refusal = Refusal(Reason.NoStepApplies, text) if alerts.reported(case) else choosing.no_step(case)
+        return lifecycle.decision(story, "", "", (refusal,), allowed=False)
     if story.status.decision is not None or story.says(lifecycle.MITIGATED) or case.acts():
         return story
+    if alerts.reported(case):
+        text = f"no trigger of {called(case.policy)} asks for this alert (alert: {{matchLabels: …}}), and no other signal of it fires"
+        return lifecycle.decision(story, "", "", (Refusal(Reason.NoStepApplies, text),), allowed=False)
     text = f"no signal of {called(case.policy)} fires, and no step of it is meant for what a person reports (when.sources: [Manual])"
     return lifecycle.decision(story, "", "", (Refusal(Reason.NoStepApplies, text),), allowed=False)
+
+
+def ended_with_its_alerts(case: Case, story: Story) -> Decision:
+    """An incident without a workload: it is over once its alerts have been for long enough."""
+    quiet = bool(case.seen.alerts) and not any(one.firing for one in case.seen.alerts)
+    since = (story.status.quiet_since or case.now) if quiet else None
+    story = story.set(quiet_since=since)
+    left = since + lifecycle.resolves_after(case) - case.now if since else None
+    if left is not None and left <= timedelta(0):
+        after = duration.spell(lifecycle.resolves_after(case))
+        story = lifecycle.resolved(story, Reason.Resolved, f"every alert has been resolved for {after}")
+    closed = story.says(lifecycle.RESOLVED)
+    return Decision(status=story.done().status, closed=closed, notices=story.notices, look_again=soonest([left, IDLE_LOOK]))
 
 
 def _available(case: Case) -> bool:
@@ -60,7 +80,7 @@ def _quiet(case: Case, story: Story, *, quiet: bool) -> Story:
         return story.set(quiet_since=None)
     since = status.quiet_since or case.now
     story = story.set(quiet_since=since)
-    if lifecycle.fired(case) and case.now - since >= _healthy_for(case):
+    if (lifecycle.fired(case) or alerts.reported(case)) and case.now - since >= _healthy_for(case):
         reason = Reason.SupersededByRevision if story.reason(lifecycle.MITIGATED) == Reason.SupersededByRevision else Reason.Recovered
         story = lifecycle.mitigated(story, reason, "available and every signal quiet, without an action of Stopgap")
     if lifecycle.is_over(case, story.status) and not restoring.waits_for(case):

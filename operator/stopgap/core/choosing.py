@@ -145,10 +145,11 @@ def _meant(case: Case, step: Step, found: tuple[Finding, ...]) -> bool:
     when = step.when
     source = case.incident.spec.source.type if case.incident else Source.WORKLOAD
     firing = {one.trigger for one in found if one.state is State.FIRING}
+    # A person's incident that the watch confirms is also one of the workload, and one that an alert joins is also one of an alert.
+    said_by = {Source.ALERT if one.type is Reason.AlertFiring else Source.WORKLOAD for one in found if one.state is State.FIRING}
     return (
         step.name not in tried(case)
-        # A person's incident that the watch confirms is also one of the workload.
-        and (source in when.sources or (bool(firing) and Source.WORKLOAD in when.sources))
+        and bool({source, *said_by} & set(when.sources))
         and (not when.triggers or bool(firing & set(when.triggers)))
         and (not when.severities or severity.severity(case, found) in when.severities)
     )

@@ -4,11 +4,12 @@ from dataclasses import replace
 from datetime import timedelta
 
 from stopgap.api.remediation import Remediation, RemediationState
-from stopgap.core import approving, duplicates, lifecycle, memory, ordering, restoring, suspending
-from stopgap.core.calm import calm
+from stopgap.core import alerts, approving, duplicates, lifecycle, memory, ordering, restoring, suspending
+from stopgap.core.calm import calm, ended_with_its_alerts
 from stopgap.core.case import Case, Decision
 from stopgap.core.following import ended, verify
 from stopgap.core.triage import close, firing, reported, told
+from stopgap.model.conditions import find
 from stopgap.model.observation import Finding, Refusal
 from stopgap.model.reasons import Reason
 from stopgap.model.workload import State
@@ -20,10 +21,18 @@ RECORD_ONLY = "Incident"
 
 def decide(case: Case) -> Decision:
     """Say everything that follows from a case. Pure: the same case gives the same decision."""
-    if not case.seen.synced:
+    if not case.seen.synced or alerts.on_its_way(case):
         return Decision(look_again=timedelta(seconds=1))
     decision = _record_only(case) if case.seen.target.kind == RECORD_ONLY else approving.conclude(case, _about_a_workload(case))
-    return replace(decision, duplicates=duplicates.duplicates(case, closed=decision.closed)) if case.others else decision
+    if not case.others or _makes_way(decision):
+        return decision
+    return replace(decision, duplicates=duplicates.duplicates(case, closed=decision.closed))
+
+
+def _makes_way(decision: Decision) -> bool:
+    """Whether it ends because another release fails now: that is what the others may be about, and one of them is handled next."""
+    ended = find(decision.status.conditions, lifecycle.RESOLVED) if decision.closed and decision.status else None
+    return ended is not None and ended.reason == Reason.SupersededByRevision
 
 
 def _about_a_workload(case: Case) -> Decision:
@@ -89,8 +98,10 @@ def _record_only(case: Case) -> Decision:
     if closed := lifecycle.closed_by_person(case, lifecycle.begin(case)):
         return close(case, closed, ())
     refusal = Refusal(Reason.NoStepApplies, "it names no workload (spec.targetRef), so it is a record only")
-    story = lifecycle.decision(told(case, ()), "", "", (refusal,), allowed=False).done()
-    return Decision(status=story.status, notices=story.notices)
+    story = lifecycle.decision(told(case, ()), "", "", (refusal,), allowed=False)
+    if alerts.reported(case):
+        return ended_with_its_alerts(case, story)
+    return Decision(status=story.done().status, notices=story.notices)
 
 
 def judge(case: Case) -> tuple[Finding, ...]:

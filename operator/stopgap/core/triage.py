@@ -8,7 +8,7 @@ from typing import Final
 from stopgap.api.incident import PassedStep, WouldHave
 from stopgap.api.ladder import Source
 from stopgap.api.remediation import Remediation
-from stopgap.core import attribution, choosing, guards, lifecycle, matching, ordering, response, severity, verification
+from stopgap.core import alerts, attribution, choosing, guards, lifecycle, matching, ordering, response, severity, verification
 from stopgap.core.case import IDLE_LOOK, Case, Decision, Opening, soonest
 from stopgap.core.lifecycle import Story
 from stopgap.core.memory import remembered
@@ -48,7 +48,7 @@ def firing(case: Case, found: tuple[Finding, ...]) -> Decision:
     silence = case.health.silence
     if case.incident is None and silence and case.seen.template and silence.digest == case.seen.template.digest:
         return Decision(findings=found, health=remembered(case, found))
-    if case.incident is not None and _another_release(case):
+    if case.incident is not None and alerts.another_release(case.status, case.seen.template, case.of_incident()):
         message = "another revision fails now; that is an incident of its own"
         closed = close(case, lifecycle.resolved(lifecycle.begin(case), Reason.SupersededByRevision, message), found)
         return replace(closed, look_again=timedelta(milliseconds=100))
@@ -67,14 +67,6 @@ def firing(case: Case, found: tuple[Finding, ...]) -> Decision:
         return decision
     story = _triaged(case, found, choice, allowed=intent is not None)
     return replace(decision, status=story.status, notices=story.notices)
-
-
-def _another_release(case: Case) -> bool:
-    """A finding on a template that is neither the one of the onset nor one that this incident put there, after it was mitigated."""
-    template, status = case.seen.template, case.status
-    if template is None or status.mitigated_at is None or not status.digest:
-        return False
-    return template.digest != status.digest and not any(template.digest in one.put_there for one in case.of_incident())
 
 
 def _opening(case: Case, found: tuple[Finding, ...]) -> Opening:
@@ -194,7 +186,8 @@ def told(case: Case, found: tuple[Finding, ...]) -> Story:
     firing = any(one.state is State.FIRING for one in found)
     story = lifecycle.remediations(case, lifecycle.findings(story, found))
     ref = case.policy
-    updates: dict[str, object] = {"severity": severity.in_force(case, found)}
+    # It is the one that is handled, also if it was the duplicate of one that has ended.
+    updates: dict[str, object] = {"severity": severity.in_force(case, found), "duplicate_of": ""}
     if ref is not None:
         updates["policy_ref"] = matching.reference(ref)
     if firing and (change := attribution.suspected_change(case)) and not case.of_incident():

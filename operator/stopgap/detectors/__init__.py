@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from stopgap.detectors.alert import AlertTrigger
 from stopgap.detectors.crash_loop import CrashLoop
 from stopgap.detectors.http_probe import HttpProbe
 from stopgap.detectors.image_pull import ImagePull
@@ -12,7 +13,7 @@ from stopgap.detectors.rollout_stuck import RolloutStuck
 from stopgap.detectors.unavailable import Unavailable
 from stopgap.model.observation import Finding, Observation
 
-__all__ = ["CrashLoop", "Detector", "HttpProbe", "ImagePull", "Polled", "Prometheus", "RolloutStuck", "Unavailable"]
+__all__ = ["AlertTrigger", "CrashLoop", "Detector", "HttpProbe", "ImagePull", "Polled", "Prometheus", "RolloutStuck", "Unavailable"]
 
 
 class Detector(Protocol):

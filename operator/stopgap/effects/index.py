@@ -260,6 +260,11 @@ class Index:
         if work is not None:
             self._changed(work.target)
 
+    def owner(self, revision: str) -> Target | None:
+        """Return the workload of a ReplicaSet."""
+        work = self._workloads.get(self._owners.get(revision, ""))
+        return work.target if work else None
+
     def workload_uids(self) -> Collection[str]:
         """UIDs of the workloads held."""
         return self._workloads.keys()

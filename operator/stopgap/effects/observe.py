@@ -10,7 +10,7 @@ from stopgap.api.clusterpolicy import Policy
 from stopgap.api.config import ConfigSpec
 from stopgap.api.health import WorkloadHealthStatus
 from stopgap.api.remediation import RemediationSpec
-from stopgap.core import limits
+from stopgap.core import alerts, limits
 from stopgap.core.case import Case, Lent, Spent
 from stopgap.core.storm import unverified
 from stopgap.effects.census import Headcount
@@ -66,7 +66,7 @@ class Observer:
         uid = (main.status.target_uid if main and main.status else "") or (work.uid if work else "")
         policy = self._rosters.deciding(target, work.labels, named=named) if work else None
         return Case(
-            seen=replace(seen, live=live, neighbours=neighbours, samples=self._samples(target, policy)),
+            seen=replace(seen, live=live, neighbours=neighbours, samples=self._samples(target, policy), alerts=alerts.told(incidents)),
             policy=policy,
             config=None if self._records.config_trouble else (config.spec if config else ConfigSpec()),
             config_trouble=self._records.config_trouble,

@@ -62,6 +62,22 @@ class Recorder:
                     return found
         raise RuntimeError(f"no free name for an incident of {work.target} from {numbered(work.name, number)} on")
 
+    async def report(self, namespace: str, name: str, spec: IncidentSpec) -> tuple[Incident, bool]:
+        """Create the incident of an alert; the same alert has the same name. Returns it, and whether it is new; Conflict: it just went."""
+        try:
+            return await self._create(Incident, namespace, name, spec, {}), True
+        except Conflict:
+            if (found := await self._read(Incident, namespace, name)) is None:
+                raise
+            return found, False
+
+    async def reread(self, incident: Incident) -> Incident | None:
+        """Read an incident again, after a write to it lost a race; None: it is gone."""
+        where = incident.metadata.namespace or "", incident.metadata.name
+        if (found := await self._read(Incident, *where)) is None:
+            self._records.drop(Incident, *where)
+        return found
+
     async def _highest_number(self, work: Workload) -> int:
         listed = msgspec.json.decode(await self._kube.get(collection(API_VERSION, Incident.plural, work.namespace)))["items"]
         tails = [one["metadata"]["name"].removeprefix(f"{beginning(work.name, 240)}-") for one in listed]

@@ -15,6 +15,7 @@ from stopgap.api.incident import CLOSED_LABEL
 from stopgap.api.remediation import RemediationState
 from stopgap.core import freeze, matching
 from stopgap.core.case import Spent
+from stopgap.effects.byalert import ByAlert, listed
 from stopgap.effects.lending import Lending, about
 from stopgap.model.base import Kind, Permission
 from stopgap.model.observation import Refusal
@@ -57,6 +58,7 @@ class Records:
         self._versions: dict[tuple[str, str, str], int] = {}
         self._incidents: dict[_Key, Incident] = {}
         self._by_target: dict[Target, dict[str, Incident]] = defaultdict(dict)
+        self.by_alert = ByAlert()
         self._policies: dict[str, dict[str, Policy]] = defaultdict(dict)
         self.unreadable_policies: dict[_Key, _Misfit] = {}
         """Policies that do not fit the model: why, and the object."""
@@ -181,8 +183,9 @@ class Records:
         if incident.metadata.labels.get(CLOSED_LABEL) != "true":
             self._incidents[key] = incident
             self._by_target[target_of(incident)][key[1]] = incident
-        # What we wrote ourselves changes status and labels only, and is no news to us.
-        if before is None or before.metadata.generation != incident.metadata.generation:
+            self.by_alert.put(incident)
+        # What we wrote ourselves changes status and labels only, and is no news to us; but any copy may have taken in an alert.
+        if before is None or before.metadata.generation != incident.metadata.generation or listed(before) != listed(incident):
             self._changed(target_of(incident))
 
     def _unlist(self, incident: Incident) -> None:
@@ -190,6 +193,7 @@ class Records:
         self._by_target[target].pop(incident.metadata.name, None)
         if not self._by_target[target]:
             del self._by_target[target]
+        self.by_alert.drop(incident)
 
     def _take_cluster_policy(self, body: dict[str, Any]) -> None:
         self._take_policy(body, ClusterRemediationPolicy)

@@ -1,4 +1,4 @@
-"""The small HTTP servers beside the operator: health for the kubelet, metrics for Prometheus."""
+"""The small HTTP servers beside the operator: health for the kubelet, metrics for Prometheus, and the receiver of alerts."""
 
 from collections.abc import Callable
 from typing import Protocol, Self
@@ -31,14 +31,26 @@ class Ports(Protocol):
     def metrics_port(self) -> int:
         """Port of /metrics; 0: none."""
 
+    @property
+    def alerts_port(self) -> int:
+        """Port of the alert receiver; 0: none."""
+
+
+class Receiver(Protocol):
+    """What listens for alerts."""
+
+    def app(self) -> web.Application:
+        """Return the application."""
+
 
 class Servers:
     """`async with Servers(...)`: they listen for as long."""
 
-    def __init__(self, ports: Ports, registry: CollectorRegistry, *, ready: Callable[[], str]) -> None:
+    def __init__(self, ports: Ports, registry: CollectorRegistry, *, ready: Callable[[], str], alerts: Receiver | None = None) -> None:
         self._ports = ports
         self._registry = registry
         self._not_ready_because = ready
+        self._alerts = alerts
         self._runners: list[web.AppRunner] = []
 
     async def __aenter__(self) -> Self:
@@ -51,6 +63,8 @@ class Servers:
         try:
             await self._listen(health, self._ports.health_port, "health")
             await self._listen(metrics, self._ports.metrics_port, "metrics")
+            if self._alerts is not None:
+                await self._listen(self._alerts.app(), self._ports.alerts_port, "alerts")
         except CannotListen:
             await self.__aexit__()
             raise

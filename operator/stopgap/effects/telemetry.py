@@ -36,6 +36,10 @@ class Telemetry:
         self._failed = Counter(
             "stopgap_reconcile_errors", "Looks at a workload that failed and are repeated.", ["error"], registry=registry
         )
+        self._alerts = Counter("stopgap_alerts_received", "Alerts that were taken in, told for the first time or again.", registry=registry)
+        self._alerts_refused = Counter(
+            "stopgap_alert_messages_refused", "Messages to the alert receiver that were not taken in.", ["code"], registry=registry
+        )
         self._storm = Gauge(
             "stopgap_storm_breaker",
             "1 for each storm breaker that is not closed; an empty namespace means the whole cluster.",
@@ -52,6 +56,14 @@ class Telemetry:
         self._requests.labels(verb, resource, str(code)).inc()
         if verb != "watch":
             self._seconds.labels(verb).observe(seconds)
+
+    def alerts_taken(self, count: int) -> None:
+        """Count the alerts of a message that was stored."""
+        self._alerts.inc(count)
+
+    def alerts_refused(self, code: int) -> None:
+        """Count a message that was not stored."""
+        self._alerts_refused.labels(str(code)).inc()
 
     def opened(self, target: Target, trigger: str) -> None:  # noqa: ARG002 - trigger names are not bounded
         """Count an incident."""

@@ -96,6 +96,10 @@ class StatefulWatches(Watches):
         """Whether everything that is known about a workload beside its own records comes from other watches, or from these and is there."""
         return target.kind != STATEFUL_SET or (bool(self._open) and self.synced())
 
+    def settled(self) -> bool:
+        """Whether nobody wants to know of StatefulSets, or all of them are known."""
+        return not self._wanted.is_set() or (bool(self._open) and self.synced())
+
     async def run(self, listed: Callable[[], None]) -> None:
         """Begin to watch when it is wanted, and say when everything was listed."""
         await self._wanted.wait()

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from stopgap.model.alert import Alert
 from stopgap.model.query import Sample
 from stopgap.model.reasons import Reason
 from stopgap.model.refs import Target
@@ -115,6 +116,8 @@ class Observation:
     samples: Mapping[str, tuple[Sample, ...]] = field(default_factory=dict)
     """What polled signals said of late, by trigger of the policy that decides; oldest first."""
     live: Live | None = None
+    alerts: tuple[Alert, ...] = ()
+    """What alerting systems have told about it, as it is kept in its open incidents."""
 
     @property
     def newest(self) -> Revision | None:

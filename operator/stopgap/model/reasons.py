@@ -40,6 +40,9 @@ class Reason(StrEnum):
     Unavailable = "Unavailable", "Fewer replicas are available than the policy wants."
     HttpProbeFailed = "HttpProbeFailed", "An address that the policy probes does not answer as it should."
     MetricThreshold = "MetricThreshold", "A metric is beyond the threshold of the policy."
+    AlertFiring = "AlertFiring", "An alerting system says that something is wrong."
+    AlertResolved = "AlertResolved", "An alerting system says that its alert is over."
+    AlertsLeftOut = "AlertsLeftOut", "There are more alerts than the sender tells or than an Incident lists."
 
     # Why the newest revision is not the one to blame: these stop every step, not only a rollback.
     NoRecentChange = "NoRecentChange", "Nothing about the workload changed shortly before the trouble began."

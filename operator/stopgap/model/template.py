@@ -60,6 +60,11 @@ class Template:
         return dict(self.body.get("metadata", {}).get("annotations") or {})
 
     @property
+    def labels(self) -> dict[str, str]:
+        """The labels that its pods get."""
+        return dict(self.body.get("metadata", {}).get("labels") or {})
+
+    @property
     def containers(self) -> dict[str, str]:
         """Image by name, of every container and init container."""
         return {one["name"]: one.get("image", "") for part in ("initContainers", "containers") for one in self.spec.get(part) or ()}

@@ -1,5 +1,7 @@
 """Foreign text, cut to a length: for whoever quotes what a kubelet, a controller or an API server said."""
 
+import unicodedata
+
 _GAP = " … "
 
 
@@ -9,3 +11,9 @@ def abridged(text: str, most: int) -> str:
         return text
     head = most // 3
     return text[:head] + _GAP + text[len(text) - (most - head - len(_GAP)) :]
+
+
+def plain(text: str, most: int) -> str:
+    """Return foreign text as one line without control or invisible characters, which a terminal would obey, cut to `most` characters."""
+    shown = "".join(" " if unicodedata.category(one)[0] in "CZ" else one for one in text[: most * 4])
+    return abridged(" ".join(shown.split()), most)

@@ -19,6 +19,7 @@ LOOPBACK = "127.0.0.1"
 class Where:
     health_port: int = 0
     metrics_port: int = 0
+    alerts_port: int = 0
     host: str = LOOPBACK
 
 
