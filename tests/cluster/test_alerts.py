@@ -1,6 +1,7 @@
 """Alerts begin incidents: posted as Alertmanager posts them, to the operator as a process, stored on a real API server, and acted on."""
 
 import json
+import subprocess
 import threading
 import time
 import urllib.error
@@ -13,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.cluster.alertmanager import Alertmanager, installed
 from tests.cluster.cluster import Cluster
-from tests.cluster.harness import Operator, Shop, free_port, install, wait_for
+from tests.cluster.harness import OWN_NAMESPACE, ROOT, Operator, Shop, free_port, install, wait_for
 from tests.cluster.reading import finding, told
 
 pytestmark = pytest.mark.cluster
@@ -76,6 +78,11 @@ def now() -> str:
     return datetime.now(UTC).isoformat()  # noqa: TID251 - a sender's own clock
 
 
+def listed(shop: Shop) -> list[str]:
+    """Return the names of all alerts in all incidents."""
+    return sorted(entry["name"] for one in shop.items("incidents") for entry in one.get("status", {}).get("alerts", ()))
+
+
 @pytest.fixture(scope="module")
 def tokens(tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("mounted") / "tokens"
@@ -86,15 +93,27 @@ def tokens(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def operator(control_plane: Cluster, tokens: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
     install(control_plane)
-    listening = {"STOPGAP_ALERTS_PORT": str(free_port()), "STOPGAP_ALERTS_TOKENS": str(tokens)}
-    running = Operator(control_plane, tmp_path_factory.mktemp("operator"), environment=listening).start()
+    running = Operator(control_plane, tmp_path_factory.mktemp("operator"), environment=listening(tokens)).start()
     yield running
     running.stop()
 
 
+def listening(tokens: Path) -> dict[str, str]:
+    return {"STOPGAP_ALERTS_PORT": str(free_port()), "STOPGAP_ALERTS_TOKENS": str(tokens)}
+
+
+def leader(operator: Operator) -> str:
+    holder: str = operator.plane.get("lease", "stopgap", "-n", OWN_NAMESPACE)["spec"]["holderIdentity"]
+    return holder
+
+
+def sender_to(operator: Operator) -> Sender:
+    return Sender(int(operator.environment["STOPGAP_ALERTS_PORT"]))
+
+
 @pytest.fixture
 def sender(operator: Operator) -> Sender:
-    return Sender(int(operator.environment["STOPGAP_ALERTS_PORT"]))
+    return sender_to(operator)
 
 
 @pytest.fixture
@@ -105,7 +124,16 @@ def bound(sender: Sender, shop: Shop, tokens: Path) -> Sender:
     return Sender(sender.port, token)
 
 
-def test_an_alert_rolls_the_release_back_and_its_end_ends_the_incident(shop: Shop, sender: Sender) -> None:
+@pytest.fixture
+def standby(operator: Operator, tokens: Path, tmp_path: Path) -> Iterator[Operator]:
+    """A second copy, which does not lead."""
+    running = Operator(operator.plane, tmp_path, environment=listening(tokens), name="standby").start()
+    yield running
+    running.stop()
+
+
+def test_an_alert_told_to_the_standby_has_the_leader_roll_back_and_its_end_ends_the_incident(shop: Shop, standby: Operator) -> None:
+    sender = sender_to(standby)
     shop.policy(**PAGED)
     shop.deploy(GOOD)
     shop.settle()
@@ -130,27 +158,28 @@ def test_an_alert_rolls_the_release_back_and_its_end_ends_the_incident(shop: Sho
     assert [entry["state"] for entry in resolved["status"]["alerts"]] == ["Resolved"]
     assert [one for one in told(resolved) if one != "AlertFiring"] == ["Detected", "Executed", "AlertResolved", "Mitigated", "Resolved"]
     assert len(shop.deployment_writes()[0]) == 1
+    assert leader(standby) == "operator"
 
     # A replay of what is over opens nothing, and undoes nothing.
     assert sender.post(firing) == (200, {"alerts": 1, "writes": 0})
     assert len(shop.items("incidents")) == 1
 
 
-def test_the_same_alert_many_times_at_once_is_one_incident_and_two_writes(shop: Shop, sender: Sender) -> None:
+def test_the_same_three_alerts_many_times_at_once_are_one_incident_and_four_writes(shop: Shop, sender: Sender) -> None:
     shop.deploy(GOOD)
     shop.settle()
-    firing = alert("Often", shop, deployment="api")
+    firing = [alert(f"Often{number}", shop, deployment="api") for number in range(3)]
     with ThreadPoolExecutor(32) as threads:
-        answers = list(threads.map(lambda _: sender.post(firing), range(300)))
+        answers = list(threads.map(lambda number: sender.post(firing[number % 3]), range(300)))
     assert {status for status, _ in answers} == {200}
-    (one,) = shop.items("incidents")
-    assert [entry["name"] for entry in one["status"]["alerts"]] == ["Often"]
-    assert sum(body["writes"] for _, body in answers) == 2
+    assert len(shop.items("incidents")) == 1
+    assert listed(shop) == ["Often0", "Often1", "Often2"]
+    assert sum(body["writes"] for _, body in answers) == 4
     assert [entry["verb"] for entry in shop.writes() if entry["objectRef"]["resource"] == "incidents"].count("create") == 1
     took = []
     for _ in range(20):
         began = time.perf_counter()
-        assert sender.post(firing) == (200, {"alerts": 1, "writes": 0})
+        assert sender.post(firing[0]) == (200, {"alerts": 1, "writes": 0})
         took.append(time.perf_counter() - began)
     assert sorted(took)[10] < 0.05
 
@@ -171,16 +200,16 @@ def test_killed_in_the_middle_of_sixty_groups_it_loses_none_and_doubles_none(sho
 
     with ThreadPoolExecutor(8) as threads:
         delivered = [threads.submit(deliver, group) for group in (*about_api, *records)]
-        assert some_are_stored.wait(30)
+        some_are_stored.wait(30)
         operator.kill()
-        assert 1 < len(shop.items("incidents")) < 51
+        acknowledged, stored = {group["labels"]["alertname"] for group in taken}, set(listed(shop))
         operator.start()
         for one in delivered:
             one.result()
+    assert 5 < len(acknowledged) < 60
+    assert acknowledged <= stored
     incidents = shop.items("incidents")
-    assert sorted(entry["name"] for one in incidents for entry in one["status"]["alerts"]) == sorted(
-        [*(f"Api{number}" for number in range(10)), *(f"Record{number}" for number in range(50))]
-    )
+    assert listed(shop) == sorted(group["labels"]["alertname"] for group in (*about_api, *records))
     assert len(incidents) == 51
     assert len([one for one in incidents if "targetRef" in one["spec"]]) == 1
 
@@ -196,3 +225,32 @@ def test_who_is_bound_to_a_namespace_reaches_no_other_by_any_label(shop: Shop, b
     wait_for("it is told as a record", lambda: shop.items("incidents")[0].get("status", {}).get("decision", {}).get("refusals"))
     assert bound.post(version="3")[0] == 422
     assert Sender(bound.port, "wrong-wrong-wrong-wrong").post(hostile)[0] == 401
+
+
+def test_a_real_alertmanager_comes_again_until_it_is_stored_repeats_itself_in_vain_and_tells_the_end(
+    shop: Shop, sender: Sender, operator: Operator, tmp_path: Path
+) -> None:
+    shop.deploy(GOOD)
+    shop.settle()
+    labels = {"alertname": "Real", "namespace": shop.name, "deployment": "api", "severity": "critical"}
+    with Alertmanager(tmp_path, f"http://127.0.0.1:{sender.port}/alerts", TOKEN).running() as alertmanager:
+        operator.kill()
+        alertmanager.tell(labels)
+        wait_for("its first try finds nobody", lambda: alertmanager.count("alertmanager_notification_requests_failed_total") > 0)
+        operator.start()
+        one = wait_for("it is told again", lambda: shop.items("incidents") and shop.incident().get("status", {}).get("alerts"))
+        assert [(entry["name"], entry["state"], entry["summary"]) for entry in one] == [("Real", "Firing", "told by Prometheus")]
+        wait_for("the first look is written", lambda: shop.incident().get("status", {}).get("detectedAt"))
+        version = shop.incident()["metadata"]["resourceVersion"]
+        again = alertmanager.count("alertmanager_notifications_total")
+        wait_for("it repeats itself", lambda: alertmanager.count("alertmanager_notifications_total") > again)
+        assert shop.incident()["metadata"]["resourceVersion"] == version
+
+        alertmanager.tell(labels, ends=now())
+        wait_for("its end is told", lambda: shop.incident()["status"]["alerts"][0]["state"] == "Resolved")
+    assert len(shop.items("incidents")) == 1
+
+
+def test_alertmanager_understands_the_sample_configuration() -> None:
+    installed()
+    subprocess.run(["amtool", "check-config", str(ROOT / "manifests/samples/alertmanager/alertmanager.yml")], check=True, timeout=30)
