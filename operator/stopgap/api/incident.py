@@ -5,7 +5,9 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, StringConstraints
 
+from stopgap.api.communication import CommunicationStatus, Update
 from stopgap.api.ladder import Source
+from stopgap.api.phase import Phase
 from stopgap.model.alert import AlertState
 from stopgap.model.base import ApiModel, Column, Digest, Kind, Line, Message, Name, Rule, StepName, Uid, Word
 from stopgap.model.conditions import Conditions
@@ -28,25 +30,6 @@ class Closing(StrEnum):
     """It is over."""
     FALSE_ALARM = "FalseAlarm"
     """There was none."""
-
-
-class Phase(StrEnum):
-    """Where an incident is, derived from its conditions and for people only: no code is driven by it."""
-
-    DETECTED = "Detected"
-    """It was opened; nothing is concluded yet."""
-    TRIAGED = "Triaged"
-    """What is wrong, how bad, and what changed is known; nothing was done."""
-    MITIGATING = "Mitigating"
-    """An action was taken and is being verified."""
-    MITIGATED = "Mitigated"
-    """The bleeding has stopped."""
-    ESCALATED = "Escalated"
-    """Automation has ended; people take over."""
-    RESOLVED = "Resolved"
-    """It is over."""
-    FALSE_ALARM = "FalseAlarm"
-    """A person says there was none."""
 
 
 class IncidentSource(ApiModel):
@@ -191,6 +174,10 @@ class IncidentRemediation(ApiModel):
     step: StepName
     action: Word
     state: Word
+    summary: Line = ""
+    """What it does."""
+    executed_at: Time | None = None
+    """When the change was written; empty while it was not."""
     revert: Word = ""
     """How far the restore of something temporary is."""
 
@@ -219,6 +206,14 @@ class IncidentStatus(ApiModel):
     """Derived from the conditions, for people."""
     severity: Severity | None = None
     """The severity in force."""
+    communication_status: CommunicationStatus | None = None
+    """How it stands, in the four words of a status page."""
+    update: Update = ""
+    """How it stands, in Markdown, for those who wait: to be passed on as it is. It says as of when it is true."""
+    updated_at: Time | None = None
+    """As of when the update is true: it is written anew when it would say something else, and when the next one is due."""
+    next_update_due: Time | None = None
+    """When those who wait are to hear again, by its severity, though nothing has changed; people are reminded then."""
     policy_ref: PolicyUidRef | None = None
     """The policy that decided."""
     started_at: Time | None = None
@@ -232,6 +227,8 @@ class IncidentStatus(ApiModel):
     unknown_since: MicroTime | None = None
     """Since when every signal has been unknown; empty while one is not."""
     resolved_at: Time | None = None
+    recurrence_of: Annotated[str, StringConstraints(max_length=253)] = ""
+    """The last incident in which this very release was undone."""
     duplicate_of: Annotated[str, StringConstraints(max_length=253)] = ""
     """The incident of the same workload that is handled instead of this one."""
     target_uid: Uid = ""
@@ -285,6 +282,7 @@ class Incident(Kind):
         Column("POLICY", ".status.policyRef.name", priority=1),
         Column("REMEDIATION", ".status.remediations[-1:].name", priority=1),
         Column("MITIGATED", ".status.mitigatedAt", "date", priority=1),
+        Column("NEXT-UPDATE", ".status.nextUpdateDue", priority=1),
     )
     kind: Literal["Incident"] = "Incident"
     spec: IncidentSpec

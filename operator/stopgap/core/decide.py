@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from stopgap.api.remediation import Remediation, RemediationState
-from stopgap.core import alerts, approving, duplicates, lifecycle, memory, ordering, restoring, suspending
+from stopgap.core import alerts, approving, communication, duplicates, lifecycle, memory, ordering, restoring, suspending
 from stopgap.core.calm import calm, ended_with_its_alerts
 from stopgap.core.case import Case, Decision
 from stopgap.core.following import ended, verify
@@ -24,9 +24,11 @@ def decide(case: Case) -> Decision:
     if not case.seen.synced or alerts.on_its_way(case):
         return Decision(look_again=timedelta(seconds=1))
     decision = _record_only(case) if case.seen.target.kind == RECORD_ONLY else approving.conclude(case, _about_a_workload(case))
-    if not case.others or _makes_way(decision):
-        return decision
-    return replace(decision, duplicates=duplicates.duplicates(case, closed=decision.closed))
+    if case.others and not _makes_way(decision):
+        decision = replace(decision, duplicates=duplicates.duplicates(case, closed=decision.closed))
+    if decision.intent or decision.approved or decision.reads:
+        return decision  # it is decided afresh before anything is told: the act does not wait for prose
+    return communication.kept_current(case, decision)
 
 
 def _makes_way(decision: Decision) -> bool:

@@ -9,14 +9,13 @@ from stopgap.api.incident import (
     IncidentDecision,
     IncidentFinding,
     IncidentRefusal,
-    IncidentRemediation,
     IncidentStatus,
     PassedStep,
-    Phase,
 )
 from stopgap.api.ladder import Source
+from stopgap.api.phase import Phase
 from stopgap.api.remediation import Remediation
-from stopgap.core import timeline
+from stopgap.core import listing, timeline
 from stopgap.core.case import Case, Notice
 from stopgap.model.conditions import Truth, condition, find, holds, put
 from stopgap.model.observation import Finding, Refusal
@@ -90,11 +89,14 @@ def begin(case: Case) -> Story:
     spec, template, newest = case.incident.spec, case.seen.template, case.seen.newest
     # An action may have been taken before anything of the incident was written down: the onset is what it left.
     left = next((one.spec.plan for one in case.of_incident()), None)
+    digest = left.from_digest if left else (template.digest if template else "")
     story = story.set(
         detected_at=case.now,
         started_at=spec.started_at or case.now,
+        severity=spec.severity,
+        recurrence_of=listing.undone_before(case, digest),
         target_uid=case.seen.workload.uid if case.seen.workload else "",
-        digest=left.from_digest if left else (template.digest if template else ""),
+        digest=digest,
         revision=left.from_revision if left else (newest.number if newest else 0),
     )
     story = story.observe(RESOLVED, False, Reason.Open, NOT_OVER)
@@ -156,17 +158,7 @@ def _told(one: Finding, old: IncidentFinding | None) -> IncidentFinding | None:
 
 def remediations(case: Case, story: Story) -> Story:
     """List the actions of this incident."""
-    listed = tuple(
-        IncidentRemediation(
-            name=one.metadata.name,
-            step=one.spec.step,
-            action=one.spec.action,
-            state=one.state,
-            revert=one.status.revert.state if one.status and one.status.revert else "",
-        )
-        for one in case.of_incident()
-    )
-    return story.set(remediations=listed[-20:])
+    return story.set(remediations=listing.actions(case))
 
 
 def decision(  # noqa: PLR0913 - the parts of a decision

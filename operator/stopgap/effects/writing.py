@@ -8,10 +8,11 @@ from stopgap.api import Incident, Remediation
 from stopgap.api.health import WorkloadHealthStatus
 from stopgap.api.incident import IncidentStatus
 from stopgap.api.remediation import RemediationStatus
+from stopgap.core import communication
 from stopgap.core.case import Case, Decision, Notice
 from stopgap.effects.execute import Executor
 from stopgap.effects.observe import Observer
-from stopgap.effects.record import Recorder
+from stopgap.effects.record import Recorder, dumped
 from stopgap.effects.records import target_of
 from stopgap.effects.telemetry import Telemetry
 from stopgap.effects.trust import TrustKeeper
@@ -44,6 +45,7 @@ class Writing:
 
     async def write(self, case: Case, decision: Decision) -> None:
         """Write what changed. Independent records at once; the label that closes an incident last."""
+        decision = communication.kept_current(case, decision)  # what was done since it was decided is told too
         writes: list[Coroutine[Any, Any, None]] = []
         if decision.remediation:
             writes.append(self._write_remediation(case, *decision.remediation))
@@ -69,7 +71,7 @@ class Writing:
 
     async def _write_incident(self, case: Case, incident: Incident, decision: Decision) -> None:
         """Write the status, then tell what it says: what could not be written is decided and told afresh."""
-        if decision.status is not None and decision.status != self._stored(incident):
+        if decision.status is not None and _is_news(decision.status, self._stored(incident)):
             incident = await self._recorder.incident(incident, decision.status)
         for notice in decision.notices:
             await self._tell(case, notice)
@@ -81,7 +83,7 @@ class Writing:
                 self._trust.closed(incident, decision.status)
 
     async def _write_duplicate(self, incident: Incident, status: IncidentStatus) -> None:
-        if status != incident.status:
+        if _is_news(status, incident.status):
             incident = await self._recorder.incident(incident, status)
         if status.resolved_at is not None:
             await self._recorder.close(incident)
@@ -111,3 +113,8 @@ class Writing:
             await self._recorder.event(case.seen.workload, notice, case.now)
         elif case.seen.workload is None and of is not None:
             await self._recorder.event(of, notice, case.now)
+
+
+def _is_news(status: IncidentStatus, stored: IncidentStatus | None) -> bool:
+    """Whether a status differs as it is stored: fractions of seconds that the record does not keep are no news."""
+    return status != stored and (stored is None or dumped(status) != dumped(stored))

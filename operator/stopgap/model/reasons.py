@@ -170,6 +170,7 @@ class Reason(StrEnum):
         "Nobody has taken the incident within the time that its severity asks for.",
     )
     Acknowledged = "Acknowledged", "A person has taken the incident."
+    UpdateDue = "UpdateDue", "Those who wait were to hear again by now, and nothing has changed; status.update says how it stands."
     Allowed = "Allowed", "Nothing stands against the action."
     Duplicate = "Duplicate", "Another incident of the same workload is open and is the one that is handled."
     GitOpsDrift = (

@@ -18,6 +18,11 @@ def in_utc(moment: datetime) -> datetime:
         return _FIRST if moment.year == _FIRST.year else _LAST
 
 
+def whole(moment: datetime) -> datetime:
+    """Drop fractions of a second: a Time that is stored has none, and what is decided from it must not differ before and after."""
+    return moment.replace(microsecond=0)
+
+
 def stamp(moment: datetime) -> str:
     """Write a moment as the API server does: `2026-11-23T10:02:00Z`."""
     return in_utc(moment).isoformat(timespec="seconds").replace("+00:00", "Z")

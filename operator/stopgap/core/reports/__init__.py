@@ -1,0 +1,1 @@
+"""What people read, written from the record alone: equal records give equal texts. Pure, and nothing in them is invented."""

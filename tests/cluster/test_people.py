@@ -1,0 +1,84 @@
+"""What people read while an incident lasts, on the real API server, judged by its audit log."""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+from tests.cluster.cluster import Cluster
+from tests.cluster.harness import OWN_NAMESPACE, Operator, Shop, wait_for
+
+pytestmark = pytest.mark.cluster
+
+GOOD, BAD = "shop/api:1.0", "shop/api:2.0-crash"
+
+
+def described(shop: Shop, name: str, *wanted: str) -> str:
+    """Wait until `kubectl describe` shows all of it."""
+
+    def shown() -> str:
+        text = shop.kubectl("describe", "incident", name)
+        return text if all(one in text for one in wanted) else ""
+
+    return wait_for(f"describe shows {wanted}", shown, seconds=30)
+
+
+def own_writes(shop: Shop, resource: str) -> list[str]:
+    """What Stopgap wrote of a resource here, in order."""
+    writes = (one for one in shop.writes() if one["objectRef"]["resource"] == resource)
+    return [f"{one['verb']} {one['objectRef'].get('subresource', '')}".strip() for one in writes]
+
+
+def written_for_the_update(shop: Shop) -> list[tuple[str, bool]]:
+    """Each status of an incident that was written: its update, and whether anything else in it had changed."""
+    ours = ("update", "updatedAt", "nextUpdateDue", "communicationStatus")
+    found, before = [], None
+    for one in shop.writes():
+        if (one["objectRef"]["resource"], one["objectRef"].get("subresource")) == ("incidents", "status"):
+            status = one["requestObject"][1]["value"]
+            rest = {name: value for name, value in status.items() if name not in ours}
+            found.append((status["update"], rest != before))
+            before = rest
+    return found
+
+
+def test_a_bad_release_is_told_of_while_it_lasts(shop: Shop) -> None:
+    shop.policy(severity={"default": "P1"})
+    shop.deploy(GOOD)
+    shop.settle()
+    shop.release(BAD)
+    shop.incident(name="api-1")
+    described(shop, "api-1", "## Incident Update", "**Status:** Identified", "**Severity:** P1", f"{GOOD} → {BAD}", "being verified")
+    described(shop, "api-1", "**Status:** Mitigated", "The bleeding has stopped", "done, and it helped", "Next Update Due:")
+    described(shop, "api-1", "**Status:** Resolved", "None: the incident is over.")
+
+    wait_for("it is closed", lambda: own_writes(shop, "incidents")[-1] == "patch", seconds=20)
+    assert not [said for said, more in written_for_the_update(shop) if not more], "a status was written for the update alone"
+
+
+@pytest.fixture
+def told_often(control_plane: Cluster, operator: Operator) -> Iterator[None]:  # noqa: ARG001 - it has installed the kinds
+    """P4 incidents are to be told of every four seconds, and nobody is asked to take them."""
+    config = {
+        "apiVersion": "stopgap.dev/v1alpha1",
+        "kind": "RemediationConfig",
+        "metadata": {"name": "stopgap", "namespace": OWN_NAMESPACE},
+        "spec": {"severityLevels": [{"name": "P4", "acknowledgeWithin": "1h", "updateEvery": "4s"}]},
+    }
+    control_plane.kubectl("apply", "-f", "-", stdin=json.dumps(config))
+    yield
+    control_plane.kubectl("-n", OWN_NAMESPACE, "delete", "remediationconfig", "stopgap")
+
+
+def test_an_update_that_is_due_costs_one_write_and_one_event_and_nothing_in_between(shop: Shop, told_often: None) -> None:  # noqa: ARG001
+    spec = {"title": "Mails are late", "severity": "P4"}
+    shop.apply({"apiVersion": "stopgap.dev/v1alpha1", "kind": "Incident", "metadata": {"name": "mails"}, "spec": spec})
+
+    def reminders() -> list[str]:
+        return [one["note"] for one in shop.get("events.events.k8s.io")["items"] if one["reason"] == "UpdateDue"]
+
+    wait_for("people are reminded twice", lambda: len(reminders()) >= 2, seconds=30)
+    shop.kubectl("patch", "incident", "mails", "--type=merge", "-p", '{"spec":{"resolution":"Resolved"}}')
+    shop.incident(name="mails", phase="Resolved")
+    wait_for("it is closed", lambda: own_writes(shop, "incidents")[-1:] == ["patch"], seconds=20)
+    # The first look, each reminder, and the end; the label is no status.
+    assert own_writes(shop, "incidents").count("patch status") == 1 + len(reminders()) + 1
