@@ -9,7 +9,7 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
-from stopgap.api import KINDS, Incident, Remediation, RemediationConfig, WorkloadHealth
+from stopgap.api import Incident, Remediation, RemediationConfig, WorkloadHealth
 from stopgap.api.incident import CLOSED_LABEL, TARGET_UID_LABEL
 from stopgap.core.storm import CLUSTER
 from stopgap.effects import wire
@@ -34,8 +34,9 @@ from stopgap.effects.polling import Polling
 from stopgap.effects.queue import WorkQueue
 from stopgap.effects.reconcile import Reconciler
 from stopgap.effects.record import Recorder
-from stopgap.effects.records import Records, target_of
+from stopgap.effects.records import KEPT, Records, target_of
 from stopgap.effects.retention import Retention
+from stopgap.effects.reviews import Reviews
 from stopgap.effects.rights import Rights
 from stopgap.effects.rosters import Rosters
 from stopgap.effects.servers import Servers
@@ -44,6 +45,7 @@ from stopgap.effects.storm import StormKeeper
 from stopgap.effects.telemetry import Telemetry
 from stopgap.effects.trust import TrustKeeper
 from stopgap.effects.watches import StatefulWatches, Watches
+from stopgap.effects.writing import Afterwards
 from stopgap.model.base import Kind
 from stopgap.model.refs import Target
 from stopgap.settings import Settings
@@ -84,6 +86,7 @@ class Runtime:
         self._own = OwnLists(self.kube, self.records, settings.namespaces, settings.own_namespace)
         self._leftovers = Leftovers(self.kube, self._own, self.records, leading=self.leading, found=self._add_soon)
         self._trust = TrustKeeper(self.kube, self._own)
+        self.reviews = Reviews(self.kube, self.recorder, leading=self.leading, now=self._now)
         self._reconcile = self._reconciler()
         rosters, spaces, trust, told, signals = self._rosters, self.namespaces, self._trust, self.recorder, self.polling.sampler
         self._keeper = PolicyKeeper(
@@ -119,18 +122,11 @@ class Runtime:
 
     def _reconciler(self) -> Reconciler:
         """Connect what one look at a workload needs."""
-        settings, rights = self.settings, Rights(self.kube)
+        settings, rights, asked, lead = self.settings, Rights(self.kube), self.polling.sampler.samples, self.leading
         live = LiveReads(self.kube, self.records, rights, own_namespace=settings.own_namespace, argocd_namespace=settings.argocd_namespace)
+        index, kept, storm, count, rosters, spaces = self.index, self.records, self.storm, self.headcount, self._rosters, self.namespaces
         observer = Observer(
-            self.index,
-            self.records,
-            storm=self.storm,
-            headcount=self.headcount,
-            rosters=self._rosters,
-            namespaces=self.namespaces,
-            samples=self.polling.sampler.samples,
-            synced=lambda target: self.synced() and self._stateful.synced_for(target),
-            leading=self.leading,
+            index, kept, storm=storm, headcount=count, rosters=rosters, namespaces=spaces, samples=asked, synced=self._knows, leading=lead
         )
         return Reconciler(
             observer=observer,
@@ -139,8 +135,8 @@ class Runtime:
             executor=Executor(self.kube, self.index, rights),
             first_sight=FirstSight(self.kube, self.index, live),
             telemetry=self.telemetry,
-            trust=self._trust,
-            leading=self.leading,
+            afterwards=Afterwards(self._trust, self.reviews),
+            leading=lead,
             now=self._now,
         )
 
@@ -153,6 +149,9 @@ class Runtime:
     def synced(self) -> bool:
         """Whether everything was listed and is being heard of, so that absence and quiet mean something."""
         return self._own_synced and self._started and self._watches.synced()
+
+    def _knows(self, target: Target) -> bool:
+        return self.synced() and self._stateful.synced_for(target)
 
     def not_ready_because(self) -> str:
         """Say why this copy is not ready, or nothing. A warm standby is ready."""
@@ -191,6 +190,7 @@ class Runtime:
                 self._spawn(self._housekeeping().run(), "housekeeping")
                 self._spawn(self._retention.run(), "retention")
                 self._spawn(self._leftovers.run(), "leftovers")
+                self._spawn(self.reviews.run(), "reviews")
         finally:
             await self.kube.close()
 
@@ -201,7 +201,7 @@ class Runtime:
 
     async def _read_own_kinds(self) -> None:
         """List each own kind once before the first decision: an unseen config must not look like an absent one."""
-        await asyncio.gather(*(self._own.read(kind) for kind in KINDS))
+        await asyncio.gather(*(self._own.read(kind) for kind in KEPT))
         self._own_synced = True
         for target in self.records.unfinished():
             self._want(target)

@@ -23,7 +23,7 @@ USER = "system:serviceaccount:stopgap-system:stopgap"
 OWN_RESOURCES = frozenset(
     {
         *("incidents", "remediations", "workloadhealths", "remediationpolicies", "clusterremediationpolicies"),
-        *("leases", "events", "selfsubjectaccessreviews"),
+        *("leases", "events", "selfsubjectaccessreviews", "postmortems"),
     }
 )
 LAST_ACTION = "stopgap.dev/last-action"

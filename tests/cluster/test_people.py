@@ -1,7 +1,8 @@
-"""What people read while an incident lasts, on the real API server, judged by its audit log."""
+"""What people read and write: the update while it lasts, the review afterwards; on the real API server, judged by its audit log."""
 
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from tests.cluster.cluster import Cluster
@@ -10,6 +11,12 @@ from tests.cluster.harness import OWN_NAMESPACE, Operator, Shop, wait_for
 pytestmark = pytest.mark.cluster
 
 GOOD, BAD = "shop/api:1.0", "shop/api:2.0-crash"
+REVIEW = {
+    "rootCause": "the new image lacks its configuration",
+    "impact": {"usersAffected": "nobody: the old pods served", "revenue": "none", "dataLoss": "none"},
+    "actionItems": [{"title": "start the image once before it is released", "owner": "ana", "due": "2026-12-01"}],
+    "completed": True,
+}
 
 
 def described(shop: Shop, name: str, *wanted: str) -> str:
@@ -20,6 +27,20 @@ def described(shop: Shop, name: str, *wanted: str) -> str:
         return text if all(one in text for one in wanted) else ""
 
     return wait_for(f"describe shows {wanted}", shown, seconds=30)
+
+
+def review(shop: Shop, name: str, **status: Any) -> dict[str, Any]:
+    """Wait until the review's status has these fields."""
+
+    def found() -> dict[str, Any] | None:
+        one = next((one for one in shop.items("postmortems") if one["metadata"]["name"] == name), {})
+        told = one.get("status", {})
+        complete = {each["type"]: each["status"] for each in told.get("conditions", [])}.get("Complete")
+        return told if told and {"complete": complete, **told}.items() >= status.items() else None
+
+    result = wait_for(f"a review with {status}", found, seconds=30)
+    assert result is not None
+    return result
 
 
 def own_writes(shop: Shop, resource: str) -> list[str]:
@@ -41,7 +62,7 @@ def written_for_the_update(shop: Shop) -> list[tuple[str, bool]]:
     return found
 
 
-def test_a_bad_release_is_told_of_while_it_lasts(shop: Shop) -> None:
+def test_a_bad_release_is_told_of_while_it_lasts_and_reviewed_afterwards(shop: Shop) -> None:
     shop.policy(severity={"default": "P1"})
     shop.deploy(GOOD)
     shop.settle()
@@ -49,10 +70,32 @@ def test_a_bad_release_is_told_of_while_it_lasts(shop: Shop) -> None:
     shop.incident(name="api-1")
     described(shop, "api-1", "## Incident Update", "**Status:** Identified", "**Severity:** P1", f"{GOOD} → {BAD}", "being verified")
     described(shop, "api-1", "**Status:** Mitigated", "The bleeding has stopped", "done, and it helped", "Next Update Due:")
-    described(shop, "api-1", "**Status:** Resolved", "None: the incident is over.")
+    described(shop, "api-1", "**Status:** Resolved", "None: the incident is over.", "PostMortem api-1 was drafted")
 
+    draft = review(shop, "api-1", complete="False")
+    assert "**Severity:** P1" in draft["document"]
+    assert "Executed: roll back 2 → 1" in draft["document"]
+    assert "**Owed:** why it happened (spec.rootCause)" in draft["document"]
+    assert draft["owed"][0] == "the root cause (spec.rootCause)"
     wait_for("it is closed", lambda: own_writes(shop, "incidents")[-1] == "patch", seconds=20)
     assert not [said for said, more in written_for_the_update(shop) if not more], "a status was written for the update alone"
+    assert own_writes(shop, "postmortems")[:2] == ["create", "patch status"]
+
+    for role in ("viewer", "editor"):
+        shop.kubectl("create", "rolebinding", f"ana-{role}", f"--clusterrole=stopgap-{role}", "--user=ana")
+    person = ("--as=ana", "--as-group=system:authenticated")
+    wait_for("the right holds", lambda: "yes" in shop.kubectl("auth", "can-i", "patch", "postmortems.stopgap.dev", "--as=ana"))
+    shop.kubectl("patch", "pm", "api-1", "--type=merge", "-p", json.dumps({"spec": REVIEW}), *person)
+    done = review(shop, "api-1", complete="True")
+    assert "| start the image once before it is released | ana | 2026-12-01 |" in done["document"]
+    shop.incident(name="api-1", phase="Reviewed", seconds=20)
+    assert own_writes(shop, "postmortems") == ["create", "patch status", "patch status"]
+
+    shop.kubectl("delete", "incident", "api-1")
+    shop.kubectl("patch", "pm", "api-1", "--type=merge", "-p", '{"spec":{"lessons":"tests come first"}}', *person)
+    kept = review(shop, "api-1", observedGeneration=3, complete="True")
+    assert kept["document"] == done["document"].replace("Nobody has written any down (spec.lessons).", "tests come first")
+    assert "Mitigated: available and every signal quiet" in kept["document"]
 
 
 @pytest.fixture
@@ -82,3 +125,4 @@ def test_an_update_that_is_due_costs_one_write_and_one_event_and_nothing_in_betw
     wait_for("it is closed", lambda: own_writes(shop, "incidents")[-1:] == ["patch"], seconds=20)
     # The first look, each reminder, and the end; the label is no status.
     assert own_writes(shop, "incidents").count("patch status") == 1 + len(reminders()) + 1
+    assert shop.items("postmortems") == []

@@ -25,12 +25,13 @@ def ago(length: timedelta) -> str:
     return f"{datetime.now(UTC) - length:%Y-%m-%dT%H:%M:%SZ}"  # noqa: TID251 - the test's own clock, against hours
 
 
-def incident(shop: Shop, name: str, *, closed: bool, resolved: timedelta | None) -> None:
+def incident(shop: Shop, name: str, *, closed: bool, resolved: timedelta | None, reviewed: str = "") -> None:
     labels = {"stopgap.dev/closed": "true"} if closed else {}
     meta = {"name": name, "labels": labels}
     shop.apply({"apiVersion": "stopgap.dev/v1alpha1", "kind": "Incident", "metadata": meta, "spec": {"title": "it was"}})
     if resolved is not None:
-        patch = {"status": {"phase": "Resolved", "resolvedAt": ago(resolved)}}
+        told = {"type": "Reviewed", "status": reviewed, "reason": "ReviewOwed", "message": "", "lastTransitionTime": ago(resolved)}
+        patch = {"status": {"phase": "Resolved", "resolvedAt": ago(resolved), "conditions": [told] if reviewed else []}}
         shop.kubectl("patch", "incident", name, "--subresource=status", "--type=merge", "-p", json.dumps(patch))
 
 
@@ -53,9 +54,11 @@ def remediation(shop: Shop, name: str, incident_ref: dict[str, str] | None = Non
 @pytest.fixture
 async def retention(
     control_plane: Cluster,
-    operator: Operator,  # noqa: ARG001 - it has installed the kinds
+    operator: Operator,
     monkeypatch: pytest.MonkeyPatch,
 ) -> AsyncIterator[tuple[Retention, Records]]:
+    # It has installed the kinds. Running, it would settle what a Remediation of no workload still owes, and sweep as well.
+    operator.stop()
     monkeypatch.setenv("KUBECONFIG", str(control_plane.kubeconfig))
     async with Kube(await connect()) as kube:
         await kube.warm(1)
@@ -66,6 +69,8 @@ async def retention(
 
 async def test_only_what_is_over_for_long_enough_and_owes_nothing_is_removed(shop: Shop, retention: tuple[Retention, Records]) -> None:
     incident(shop, "old", closed=True, resolved=OLD)
+    incident(shop, "owes-its-review", closed=True, resolved=OLD, reviewed="False")
+    incident(shop, "was-reviewed", closed=True, resolved=OLD, reviewed="True")
     incident(shop, "young", closed=True, resolved=YOUNG)
     incident(shop, "open", closed=False, resolved=None)
     over: dict[str, Any] = {"state": "Succeeded", "executedAt": ago(OLD), "endedAt": ago(OLD)}
@@ -78,8 +83,8 @@ async def test_only_what_is_over_for_long_enough_and_owes_nothing_is_removed(sho
     still = shop.get("incident", "open")
     retention[1].take(Incident, still)
     remediation(shop, "of-the-open-one", {"name": "open", "uid": still["metadata"]["uid"]}, **over, fieldsReturned=True)
-    assert await retention[0].sweep() == 3
-    assert {one["metadata"]["name"] for one in shop.items("incidents")} == {"young", "open"}
+    assert await retention[0].sweep() == 4
+    assert {one["metadata"]["name"] for one in shop.items("incidents")} == {"young", "open", "owes-its-review"}
     assert {one["metadata"]["name"] for one in shop.items("remediations")} == {
         "young",
         "of-the-open-one",

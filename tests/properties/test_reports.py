@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from stopgap.api.communication import UPDATE_BYTES
 from stopgap.api.incident import IncidentSpec, IncidentStatus
-from stopgap.core.reports import record, update
+from stopgap.api.postmortem import DOCUMENT_BYTES, Facts, PostMortemSpec
+from stopgap.core.reports import record, review, update
 from stopgap.core.reports.markdown import said
 from stopgap.model.conditions import Truth, condition
 from stopgap.model.reasons import Reason
@@ -85,10 +86,22 @@ SPEC = st.fixed_dictionaries(
         "startedAt": maybe(TIMES),
     }
 )
+PEOPLE = st.fixed_dictionaries(
+    {
+        "incidentRef": st.just({"name": "api-1"}),
+        "rootCause": text(1200).map(lambda one: (one * 4)[:4096]),
+        "lessons": text(1200).map(lambda one: (one * 4)[:4096]),
+        "impact": st.fixed_dictionaries({name: text(256) for name in ("usersAffected", "revenue", "dataLoss")}),
+        "actionItems": several(
+            st.fixed_dictionaries({"title": text(256).filter(bool), "owner": text(128), "due": maybe(st.just("2026-12-01"))}), 20
+        ),
+    }
+)
 # Without shrinking: the records are large, and what is wrong with one is seen without that.
 some = settings(max_examples=50, phases=(Phase.explicit, Phase.reuse, Phase.generate), deadline=None)
 PLACEHOLDER = re.compile(r"\bNone\b(?!:)|TODO|TBD|YYYY|<[^>]|\{\w*\}|datetime")
 UPDATE = ["## Incident Update", "### Summary", "### Impact", "### Current Actions", "### Next Update"]
+REVIEW = ["Summary", "Times", "Timeline", "Root Cause", "Impact", "Action Items", "Lessons Learned"]
 
 
 def made(body: dict[str, Any], held: list[tuple[str, bool, str, str]]) -> IncidentStatus:
@@ -115,6 +128,17 @@ def test_an_update_keeps_its_shape_and_its_size(spec: dict[str, Any], status: di
 
 
 @some
+@given(spec=PEOPLE, of=SPEC, status=STATUS, held=CONDITIONS)
+def test_a_review_keeps_its_shape_and_its_size(spec: dict[str, Any], of: dict[str, Any], status: dict[str, Any], held: list[Any]) -> None:
+    facts = Facts(uid="u", spec=IncidentSpec.model_validate(of), status=made(status, held))
+    told = review.render(PostMortemSpec.model_validate(spec), facts)
+    assert len(told.encode()) <= DOCUMENT_BYTES
+    assert [line[3:] for line in told.splitlines() if line.startswith("## ")] == REVIEW
+    assert not [line for line in told.splitlines() if line.startswith("#") and not line.startswith(("# Post-Mortem", "## "))]
+    assert "```" not in told
+
+
+@some
 @given(status=STATUS, held=CONDITIONS)
 def test_nothing_is_left_to_be_filled_in(status: dict[str, Any], held: list[Any]) -> None:
     for one in ("findings", "remediations", "timeline"):
@@ -124,6 +148,8 @@ def test_nothing_is_left_to_be_filled_in(status: dict[str, Any], held: list[Any]
     known = made(blank, quiet)
     spec = IncidentSpec(title="api is down")
     assert not PLACEHOLDER.search(update.render(spec, known))
+    document = review.render(PostMortemSpec.model_validate({"incidentRef": {"name": "a"}}), Facts(spec=spec, status=known))
+    assert not PLACEHOLDER.search(document)
 
 
 @some

@@ -1,4 +1,4 @@
-"""What people read of whole incidents, as files: the update of those who wait. `GOLDEN=write` renews them."""
+"""What people read of whole incidents, as files: the update of those who wait, and the draft of the review. `GOLDEN=write` renews them."""
 
 import os
 from collections.abc import Callable
@@ -7,11 +7,12 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from tests.conftest import BAD, GOOD, ago, make_case, make_incident, make_policy, make_seen
+from tests.conftest import BAD, GOOD, NOW, ago, make_case, make_incident, make_policy, make_seen
 from tests.scenarios.driver import Operator, start
 
-from stopgap.api import Incident
+from stopgap.api import Incident, PostMortem
 from stopgap.api.health import Denied
+from stopgap.core import reviewing
 from stopgap.core.decide import RECORD_ONLY, decide
 from stopgap.model.refs import Target
 
@@ -133,7 +134,9 @@ INCIDENTS = (
 def test_what_people_read_is_what_the_golden_file_says(incident: Callable[[], Incident]) -> None:
     found = incident()
     assert found.status is not None
-    text = f"{found.status.update}\n"
+    pm = PostMortem.model_validate({"metadata": {"name": "api-1"}, "spec": {"incidentRef": {"name": found.metadata.name}}})
+    draft = reviewing.status(pm, reviewing.facts_of(found), NOW).document
+    text = f"{found.status.update}\n\n<!-- the draft of its review -->\n\n{draft}\n"
     file = GOLDEN / f"{incident.__name__}.md"
     if os.environ.get("GOLDEN") == "write":
         file.write_text(text, encoding="utf-8")

@@ -55,11 +55,21 @@ class SeverityLevel(ApiModel):
     """How often those who wait are told how it stands."""
 
 
+class Review(ApiModel):
+    """Which incidents are reviewed afterwards."""
+
+    severities: Annotated[tuple[Severity, ...], Field(max_length=4)] = (Severity.P1, Severity.P2)
+    """When an incident of one of these is over, a PostMortem is drafted, and the Incident is kept until that is complete."""
+
+
 class Retention(ApiModel):
     """How long what is over is kept."""
 
     resolved_for: Duration = timedelta(hours=720)
-    """Closed Incidents and ended Remediations are removed this long after their end; never one with something left to put back."""
+    """Closed Incidents and ended Remediations are removed this long after their end; never one with something left to put back.
+
+    Nor is an Incident removed whose review is owed, nor any PostMortem.
+    """
 
 
 class Outbound(ApiModel):
@@ -125,6 +135,8 @@ class ConfigSpec(ApiModel):
         SeverityLevel(name=Severity.P4, acknowledge_within=timedelta(hours=24)),
     )
     """What is expected of people at each severity. One that is not named keeps its default."""
+    review: Review = Review()
+    """Which incidents are reviewed afterwards."""
     retention: Retention = Retention()
     """How long what is over is kept."""
     outbound: Outbound = Outbound()

@@ -18,5 +18,7 @@ class Phase(StrEnum):
     """Automation has ended; people take over."""
     RESOLVED = "Resolved"
     """It is over."""
+    REVIEWED = "Reviewed"
+    """It is over, and people have written down why it happened and what they do about it."""
     FALSE_ALARM = "FalseAlarm"
     """A person says there was none."""

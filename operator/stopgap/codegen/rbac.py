@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Iterator
 from typing import Any, Final
 
 from stopgap.actions import ACTIONS
-from stopgap.api import KINDS, Incident, Remediation, RemediationPolicy
+from stopgap.api import KINDS, Incident, PostMortem, Remediation, RemediationPolicy
 from stopgap.codegen.emit import commented, indented, yaml_of
 from stopgap.codegen.permissions import Rule, declared, merged
 from stopgap.model.base import GROUP, Permission
@@ -57,8 +57,8 @@ def _people() -> Iterator[str]:
     look = Permission(GROUP, plurals, ("get", "list", "watch"), "see what Stopgap saw, did and refused")
     view = _meta("stopgap-viewer", labels={f"{_RBAC}/aggregate-to-view": "true"})
     yield _role("ClusterRole", view, merged([look]))
-    written = (Incident.plural, RemediationPolicy.plural)
-    write = Permission(GROUP, written, ("create", "update", "patch", "delete"), "open and close incidents, and declare policies")
+    written = (Incident.plural, PostMortem.plural, RemediationPolicy.plural)
+    write = Permission(GROUP, written, ("create", "update", "patch", "delete"), "open, close and review incidents, and declare policies")
     labels = {f"{_RBAC}/aggregate-to-admin": "true", f"{_RBAC}/aggregate-to-edit": "true"}
     yield _role("ClusterRole", _meta("stopgap-editor", labels=labels), merged([write]))
     # Taken in by no other role: who may edit everything in a namespace may not therefore say yes to a machine.

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from stopgap.api.remediation import Remediation, RemediationState
-from stopgap.core import alerts, approving, communication, duplicates, lifecycle, memory, ordering, restoring, suspending
+from stopgap.core import alerts, approving, communication, duplicates, lifecycle, memory, ordering, restoring, reviewing, suspending
 from stopgap.core.calm import calm, ended_with_its_alerts
 from stopgap.core.case import Case, Decision
 from stopgap.core.following import ended, verify
@@ -28,7 +28,7 @@ def decide(case: Case) -> Decision:
         decision = replace(decision, duplicates=duplicates.duplicates(case, closed=decision.closed))
     if decision.intent or decision.approved or decision.reads:
         return decision  # it is decided afresh before anything is told: the act does not wait for prose
-    return communication.kept_current(case, decision)
+    return communication.kept_current(case, reviewing.owed(case, decision))
 
 
 def _makes_way(decision: Decision) -> bool:

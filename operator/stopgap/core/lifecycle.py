@@ -25,6 +25,7 @@ from stopgap.model.workload import State
 
 TRIAGED, ACKNOWLEDGED, ALLOWED = "Triaged", "Acknowledged", "ActionAllowed"
 MITIGATED, CONTESTED, DRIFT, ESCALATED, RESOLVED = "Mitigated", "Contested", "GitOpsDrift", "Escalated", "Resolved"
+REVIEWED = "Reviewed"
 
 NOT_OVER = "it is not over"
 HANDED_OVER = "people were called; automation has ended for this incident"
@@ -71,7 +72,9 @@ class Story:
 
 def _phase(story: Story) -> Phase:
     if story.says(RESOLVED):
-        return Phase.FALSE_ALARM if story.reason(RESOLVED) == Reason.FalseAlarm else Phase.RESOLVED
+        if story.reason(RESOLVED) == Reason.FalseAlarm:
+            return Phase.FALSE_ALARM
+        return Phase.REVIEWED if story.says(REVIEWED) else Phase.RESOLVED
     if story.says(MITIGATED):
         return Phase.MITIGATED
     if story.says(ESCALATED):

@@ -21,8 +21,7 @@ from stopgap.effects.live import LiveReads
 from stopgap.effects.observe import Observer
 from stopgap.effects.record import Recorder
 from stopgap.effects.telemetry import Telemetry
-from stopgap.effects.trust import TrustKeeper
-from stopgap.effects.writing import Writing
+from stopgap.effects.writing import Afterwards, Writing
 from stopgap.model.change import Change
 from stopgap.model.conditions import Truth, condition, put
 from stopgap.model.observation import Live, Refusal
@@ -47,7 +46,7 @@ class Reconciler:
         executor: Executor,
         first_sight: FirstSight,
         telemetry: Telemetry,
-        trust: TrustKeeper,
+        afterwards: Afterwards,
         leading: Callable[[], bool],
         now: Callable[[], datetime],
     ) -> None:
@@ -58,7 +57,7 @@ class Reconciler:
         self._suspender = executor.suspender
         self._first_sight = first_sight
         self._telemetry = telemetry
-        self._writing = Writing(observer, recorder, executor=executor, telemetry=telemetry, trust=trust, closed=self._forget)
+        self._writing = Writing(observer, recorder, executor=executor, telemetry=telemetry, afterwards=afterwards, closed=self._forget)
         self._leading = leading
         self._now = now
         self._believed: dict[Target, _Believed] = {}

@@ -136,7 +136,7 @@ class Recorder:
         meta = policy["metadata"]
         kind = RemediationPolicy if meta.get("namespace") else ClusterRemediationPolicy
         path = item(API_VERSION, kind.plural, meta["name"], namespace=meta.get("namespace"), subresource="status")
-        raw = await self._kube.patch(path, _replace_status(meta["resourceVersion"], status), how=PatchKind.JSON)
+        raw = await self._kube.patch(path, replacing_status(meta["resourceVersion"], status), how=PatchKind.JSON)
         self._records.take(kind, msgspec.json.decode(raw))
 
     async def event(self, regarding: Kind | Workload, notice: Notice, now: datetime) -> None:
@@ -200,7 +200,7 @@ class Recorder:
         meta = stored.metadata
         path = item(API_VERSION, stored.plural, meta.name, namespace=meta.namespace, subresource="status")
         try:
-            raw = await self._kube.patch(path, _replace_status(meta.resource_version, status), how=PatchKind.JSON)
+            raw = await self._kube.patch(path, replacing_status(meta.resource_version, status), how=PatchKind.JSON)
         except (Invalid, Conflict, Unanswered) as error:
             return await self._found(stored, status, error)
         return self._take(type(stored), raw)
@@ -273,8 +273,8 @@ def _end_state(spec: RemediationSpec) -> tuple[object, ...]:
     return (spec.incident_ref.uid, spec.target_ref.uid, spec.step, plan.field, plan.to_digest, plan.before, plan.ours, plan.scaler)
 
 
-def _replace_status(version: str | None, status: BaseModel) -> list[dict[str, Any]]:
-    # The whole status at once, tested against the version it was derived from: a lost race is seen, and decided afresh.
+def replacing_status(version: str | None, status: BaseModel) -> list[dict[str, Any]]:
+    """Replace the whole status at once, tested against the version it was derived from: a lost race is seen, and decided afresh."""
     return [
         {"op": "test", "path": "/metadata/resourceVersion", "value": version},
         {"op": "add", "path": "/status", "value": dumped(status)},

@@ -297,3 +297,4 @@ _TAKE: Final[dict[type[Kind], Callable[[Records, dict[str, Any]], None]]] = {
     Remediation: Records._take_remediation,  # noqa: SLF001
     WorkloadHealth: Records._take_health,  # noqa: SLF001
 }
+KEPT: Final = tuple(_TAKE)  # the kinds that decisions are made from: read once before the first

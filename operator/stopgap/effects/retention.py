@@ -1,4 +1,4 @@
-"""Removes what is over for long enough: closed Incidents and ended Remediations. Never what is open, or has something to put back."""
+"""Removes what is over for long enough: closed Incidents and ended Remediations. Never what is open or owes something."""
 
 import asyncio
 import logging
@@ -15,11 +15,13 @@ from stopgap.api.incident import CLOSED_LABEL
 from stopgap.api.remediation import RemediationState
 from stopgap.api.revert import RevertState
 from stopgap.api.suspension import SuspensionState
+from stopgap.core.lifecycle import REVIEWED
 from stopgap.effects.errors import Conflict, KubeError, NotFound
 from stopgap.effects.kube import Kube, item
 from stopgap.effects.ownlists import OwnLists
 from stopgap.effects.records import Records
 from stopgap.model.base import API_VERSION, Kind, Permission
+from stopgap.model.conditions import Truth
 
 PERMISSIONS: Final = (Permission("stopgap.dev", ("incidents", "remediations"), ("delete",), "remove what is over for long enough"),)
 EVERY: Final = timedelta(hours=1)
@@ -39,7 +41,13 @@ class _Revert(msgspec.Struct):
     state: str = ""
 
 
+class _Condition(msgspec.Struct):
+    type: str = ""
+    status: str = ""
+
+
 class _Status(msgspec.Struct, rename="camel"):
+    conditions: list[_Condition] = []
     resolved_at: datetime | None = None
     ended_at: datetime | None = None
     state: str = ""
@@ -135,7 +143,8 @@ class Retention:
 
 
 def _incident_over(status: _Status, before: datetime) -> bool:
-    return status.resolved_at is not None and status.resolved_at < before
+    owes_review = any(one.type == REVIEWED and one.status != Truth.TRUE for one in status.conditions)
+    return status.resolved_at is not None and status.resolved_at < before and not owes_review
 
 
 def _remediation_over(status: _Status, before: datetime) -> bool:

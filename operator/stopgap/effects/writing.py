@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from typing import Any, Final
 
 from stopgap.api import Incident, Remediation
@@ -14,6 +15,7 @@ from stopgap.effects.execute import Executor
 from stopgap.effects.observe import Observer
 from stopgap.effects.record import Recorder, dumped
 from stopgap.effects.records import target_of
+from stopgap.effects.reviews import Reviews
 from stopgap.effects.telemetry import Telemetry
 from stopgap.effects.trust import TrustKeeper
 from stopgap.model.reasons import Reason
@@ -21,6 +23,14 @@ from stopgap.model.refs import Target
 
 _OF_THE_RESTORE: Final = frozenset({Reason.Restored, Reason.RestoreHeld, Reason.RestoreFailed, Reason.NotOurs})
 _WORTH_TELLING_ON_THE_WORKLOAD: Final = frozenset({Reason.Detected, Reason.Executed, Reason.Mitigated, Reason.Escalated}) | _OF_THE_RESTORE
+
+
+@dataclass(frozen=True, slots=True)
+class Afterwards:
+    """Who is told of an incident that has ended."""
+
+    trust: TrustKeeper
+    reviews: Reviews
 
 
 class Writing:
@@ -33,14 +43,14 @@ class Writing:
         *,
         executor: Executor,
         telemetry: Telemetry,
-        trust: TrustKeeper,
+        afterwards: Afterwards,
         closed: Callable[[Target], None],
     ) -> None:
         self._observer = observer
         self._recorder = recorder
         self._executor = executor
         self._telemetry = telemetry
-        self._trust = trust
+        self._trust, self._reviews = afterwards.trust, afterwards.reviews
         self._closed = closed
 
     async def write(self, case: Case, decision: Decision) -> None:
@@ -77,6 +87,8 @@ class Writing:
             await self._tell(case, notice)
         if decision.closed:
             self._closed(target_of(incident))
+            # Before the label: an incident that is closed is not looked at again.
+            await self._reviews.over(incident, decision.status or case.status)
             await self._recorder.close(incident)
             self._telemetry.closed(incident)
             if decision.status is not None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import kopf
 
-from stopgap.api import ClusterRemediationPolicy, Incident, RemediationPolicy
+from stopgap.api import ClusterRemediationPolicy, Incident, PostMortem, RemediationPolicy
 from stopgap.handlers.process import runtime_of, settings_of
 from stopgap.model.base import API_VERSION, Kind
 
@@ -35,6 +35,17 @@ async def incident(event: kopf.RawEvent, memo: kopf.Memo, **_: Any) -> None:
 async def policy(event: kopf.RawEvent, memo: kopf.Memo, **_: Any) -> None:
     """Take in a policy."""
     _hand_on(RemediationPolicy, event, memo)
+
+
+@kopf.on.event(API_VERSION, PostMortem.plural, id="postmortem")
+async def postmortem(event: kopf.RawEvent, memo: kopf.Memo, **_: Any) -> None:
+    """Take in a review."""
+    reviews = runtime_of(memo).reviews
+    body: dict[str, Any] = dict(event["object"])
+    if event["type"] == "DELETED":
+        reviews.drop(body["metadata"].get("namespace", ""), body["metadata"]["name"])
+    else:
+        reviews.take(body)
 
 
 async def cluster_policy(event: kopf.RawEvent, memo: kopf.Memo, **_: Any) -> None:

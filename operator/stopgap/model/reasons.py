@@ -171,6 +171,9 @@ class Reason(StrEnum):
     )
     Acknowledged = "Acknowledged", "A person has taken the incident."
     UpdateDue = "UpdateDue", "Those who wait were to hear again by now, and nothing has changed; status.update says how it stands."
+    ReviewOwed = "ReviewOwed", "The incident is to be reviewed, and people have not written down everything yet."
+    Drafted = "Drafted", "A PostMortem was drafted from the record; people complete it."
+    Reviewed = "Reviewed", "People have written down why it happened, what it did to others, and what they do about it."
     Allowed = "Allowed", "Nothing stands against the action."
     Duplicate = "Duplicate", "Another incident of the same workload is open and is the one that is handled."
     GitOpsDrift = (

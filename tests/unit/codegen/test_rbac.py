@@ -82,7 +82,7 @@ def test_people_see_with_view_and_write_with_edit() -> None:
     assert viewer["metadata"]["labels"]["rbac.authorization.k8s.io/aggregate-to-view"] == "true"
     assert verbs(viewer) == {"get", "list", "watch"}
     assert editor["metadata"]["labels"]["rbac.authorization.k8s.io/aggregate-to-edit"] == "true"
-    assert [rule["resources"] for rule in editor["rules"]] == [["incidents", "remediationpolicies"]]
+    assert [rule["resources"] for rule in editor["rules"]] == [["incidents", "postmortems", "remediationpolicies"]]
 
 
 def test_every_rule_says_why() -> None:

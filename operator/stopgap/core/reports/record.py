@@ -1,4 +1,4 @@
-"""What the record says about the cause: shared by everything that people read, so that no text contradicts another."""
+"""What the record says about the cause: shared by the update and the post-mortem, so that they never contradict each other."""
 
 from collections.abc import Iterator
 from typing import Final
