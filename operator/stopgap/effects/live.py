@@ -4,25 +4,22 @@ import asyncio
 import json
 from dataclasses import replace
 from functools import partial
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import msgspec
 
-from stopgap.api import RemediationConfig
-from stopgap.api.clusterpolicy import Policy
-from stopgap.api.config import NAME as CONFIG_NAME
 from stopgap.api.ladder import Mode
-from stopgap.core import matching, owners, pausing
+from stopgap.core import owners, pausing
 from stopgap.core.case import Case, Reads
-from stopgap.core.limits import pause_mark
 from stopgap.effects.ahead import ReadAhead
 from stopgap.effects.errors import Forbidden, KubeError, NotFound
 from stopgap.effects.kube import Kube, item
 from stopgap.effects.records import Records
 from stopgap.effects.rights import Rights
 from stopgap.effects.scalers import RESOURCES, Scalers, Scaling
+from stopgap.effects.standing import Standings
 from stopgap.effects.written import PLURALS
-from stopgap.model.base import API_VERSION, Permission
+from stopgap.model.base import Permission
 from stopgap.model.observation import Live, Pausable
 from stopgap.model.refs import Target
 from stopgap.model.template import Template
@@ -42,7 +39,6 @@ PERMISSIONS: Final = (
 MOST_TEMPLATES: Final = 3
 """Of so many older revisions the templates are read beforehand."""
 
-_ABOUT_CONFIG: Final = ("config",)
 _REFERENCES: Final = {
     "configmap": "configmaps",
     "secret": "secrets",
@@ -56,32 +52,12 @@ _OWNER_PATHS: Final = {
 }
 
 
-class _Meta(msgspec.Struct):
-    annotations: dict[str, str] = {}
-    labels: dict[str, str] = {}
-    generation: int = 0
-    uid: str = ""
-
-
-class _Object(msgspec.Struct):
-    metadata: _Meta
-
-
 class _Templated(msgspec.Struct):
     template: dict[str, Any]
 
 
 class _ReplicaSet(msgspec.Struct):
     spec: _Templated
-
-
-class _Standing(NamedTuple):
-    """What an act stands on beside its target."""
-
-    namespace: _Meta
-    policy: _Meta | None
-    """None: it is gone."""
-    config_readable: bool
 
 
 class _ControllerRevision(msgspec.Struct):
@@ -94,12 +70,11 @@ class LiveReads:
 
     def __init__(self, kube: Kube, records: Records, rights: Rights, *, own_namespace: str, argocd_namespace: str) -> None:
         self._kube = kube
-        self._records = records
         self._rights = rights
         self._scalers = Scalers(kube)
-        self._own_namespace = own_namespace
         self._argocd_namespace = argocd_namespace
         self._ahead = ReadAhead()
+        self._standings = Standings(kube, records, self._ahead, own_namespace=own_namespace)
 
     def expect(self, case: Case) -> None:
         """A rollout under a policy that acts may need an action soon: learn meanwhile whether we may."""
@@ -110,9 +85,7 @@ class LiveReads:
         if not any(one.restarts or one.ended for pod in seen.pods for one in pod.containers):
             return
         # Its containers end: it may be proved bad within moments.
-        self._ahead.expect(_about_namespace(case), partial(self._namespace, work.namespace))
-        self._ahead.expect(_about_policy(policy), partial(self._policy, policy))
-        self._ahead.expect(_ABOUT_CONFIG, self._config_is_readable)
+        self._standings.expect(work.namespace, policy)
         known = {one.replica_set_uid for one in case.health.known_good} | {one.uid for one in seen.revisions[1:2]}
         for name in [one.name for one in seen.revisions if one.uid in known][:MOST_TEMPLATES]:
             self._ahead.expect(_about_revision(work.target, name), partial(self.template, work.target, name))
@@ -141,11 +114,11 @@ class LiveReads:
         """Read what a quick reading has left out."""
         if live.confirmed:
             return live
-        standing = await self._standing(case)
+        standing = await self._standings.of(case)
         return replace(
             live,
-            namespace_annotations=standing.namespace.annotations,
-            policy_current=_is_current(case, standing),
+            namespace_annotations=standing.annotations,
+            policy_current=standing.policy_current,
             config_readable=standing.config_readable,
             confirmed=True,
         )
@@ -157,7 +130,7 @@ class LiveReads:
             raise ValueError(f"{case.seen.target} has no workload to read about")
         scaling, standing, templates, (ownership, pausable), may_patch = await asyncio.gather(
             self._scaling(work, wanted=reads.scaler),
-            self._standing(case),
+            self._standings.of(case),
             self._templates(work.target, _names(case, reads)),
             self._ownership(work),
             self._rights.may_patch(work.namespace, resource=PLURALS[work.kind]),
@@ -165,7 +138,7 @@ class LiveReads:
         scaler = scaling.scaler if scaling else None
         return Live(
             templates=templates,
-            namespace_annotations=standing.namespace.annotations,
+            namespace_annotations=standing.annotations,
             missing=await self._missing(case, templates),
             owner=ownership.message if ownership and ownership.reconciles else "",
             pausable=pausable,
@@ -176,18 +149,9 @@ class LiveReads:
             scaler_known=scaling is not None,
             may_patch_scaler=scaler is None or await self._rights.may_patch(work.namespace, *RESOURCES[scaler.kind]),
             disruption_floor=scaling.disruption_floor if scaling else 0,
-            policy_current=_is_current(case, standing),
+            policy_current=standing.policy_current,
             config_readable=standing.config_readable,
         )
-
-    async def _standing(self, case: Case) -> _Standing:
-        policy, read = case.policy, self._ahead.take
-        namespace, config_readable, live = await asyncio.gather(
-            read(_about_namespace(case), partial(self._namespace, case.seen.target.namespace)),
-            read(_ABOUT_CONFIG, self._config_is_readable),
-            read(_about_policy(policy), partial(self._policy, policy)) if policy else _nothing(),
-        )
-        return _Standing(namespace, live, config_readable)
 
     async def _scaling(self, work: Workload, *, wanted: bool) -> Scaling | None:
         return await self._scalers.read(work) if wanted else None
@@ -204,32 +168,14 @@ class LiveReads:
         held = msgspec.json.decode(raw, type=_ControllerRevision).data if stateful else msgspec.json.decode(raw, type=_ReplicaSet)
         return Template.read(held.spec.template)
 
+    async def _template(self, target: Target, name: str) -> Template | None:
+        # What was asked beforehand is good enough, unless it says that there is none.
+        read = partial(self.template, target, name)
+        return await self._ahead.take(_about_revision(target, name), read) or await read()
+
     async def _templates(self, target: Target, names: dict[str, str]) -> dict[str, Template]:
-        take = self._ahead.take
-        found = await asyncio.gather(*(take(_about_revision(target, one), partial(self.template, target, one)) for one in names.values()))
+        found = await asyncio.gather(*(self._template(target, name) for name in names.values()))
         return {uid: template for uid, template in zip(names, found, strict=True) if template is not None}
-
-    async def _namespace(self, name: str) -> _Meta:
-        raw = await self._kube.get(item("v1", "namespaces", name))
-        return msgspec.json.decode(raw, type=_Object).metadata
-
-    async def _policy(self, policy: Policy) -> _Meta | None:
-        try:
-            raw = await self._kube.get(item(API_VERSION, policy.plural, policy.metadata.name, namespace=policy.metadata.namespace))
-        except NotFound:
-            return None
-        return msgspec.json.decode(raw, type=_Object).metadata
-
-    async def _config_is_readable(self) -> bool:
-        """An absent config means the defaults; one that cannot be read means that we are paused."""
-        path = item(API_VERSION, RemediationConfig.plural, CONFIG_NAME, namespace=self._own_namespace)
-        try:
-            self._records.take(RemediationConfig, msgspec.json.decode(await self._kube.get(path)))
-        except NotFound:
-            self._records.drop(RemediationConfig, self._own_namespace, CONFIG_NAME)
-        except KubeError:
-            return False
-        return not self._records.config_trouble
 
     async def _ownership(self, work: Workload) -> tuple[owners.Ownership | None, Pausable | None]:
         found = owners.owner(work)
@@ -273,28 +219,5 @@ def _names(case: Case, reads: Reads) -> dict[str, str]:
     return {one.uid: one.name for one in case.seen.revisions if one.uid in reads.replica_sets}
 
 
-def _about_namespace(case: Case) -> tuple[str, ...]:
-    return ("namespace", case.seen.target.namespace)
-
-
-def _about_policy(policy: Policy) -> tuple[str, ...]:
-    return (policy.plural, policy.metadata.namespace or "", policy.metadata.name)
-
-
 def _about_revision(target: Target, name: str) -> tuple[str, ...]:
     return (target.kind, target.namespace, name)
-
-
-async def _nothing() -> None:
-    return None
-
-
-def _is_current(case: Case, standing: _Standing) -> bool:
-    """Whether the policy that is decided by still exists as it was decided by, and still means the namespace."""
-    live, policy = standing.policy, case.policy
-    if live is None or policy is None or (live.uid, live.generation) != (policy.metadata.uid, policy.metadata.generation):
-        return False
-    if pause_mark(live.annotations) != pause_mark(policy.metadata.annotations):
-        return False
-    # A namespace that lost its labels is not the cluster policy's business any more.
-    return matching.selects(policy, case.seen.target.namespace, standing.namespace.labels)
