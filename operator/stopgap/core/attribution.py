@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 
 from stopgap.api.incident import SuspectedChange
+from stopgap.api.ladder import Source
 from stopgap.core import knowngood
 from stopgap.core.case import Case
 from stopgap.model.duration import spell
@@ -179,6 +180,7 @@ def _age(case: Case, findings: tuple[Finding, ...], changed_within: timedelta | 
             Reason.NotAttributable,
             f"the trouble began {spell(before)} before the newest revision became current, which may be the cure",
         )
+    began = min(began, _opened_for(case, since) or began)
     if changed_within is not None and began - since > changed_within:
         lasted = timedelta(seconds=round((began - since).total_seconds()))
         return Refusal(
@@ -187,6 +189,15 @@ def _age(case: Case, findings: tuple[Finding, ...], changed_within: timedelta | 
             f"only changes of the last {spell(changed_within)} are suspects",
         )
     return None
+
+
+def _opened_for(case: Case, since: datetime) -> datetime | None:
+    """When the trouble with this very template began by the open incident: what is counted in a window seems to begin ever later."""
+    incident, template = case.incident, case.seen.template
+    if incident is None or template is None or incident.spec.source.type is not Source.WORKLOAD or case.status.digest != template.digest:
+        return None
+    began = incident.spec.started_at
+    return began if began is not None and since - began <= CLOCK_GRAIN else None
 
 
 def _older_pods(case: Case, findings: tuple[Finding, ...], changed_within: timedelta | None) -> Refusal | None:  # noqa: ARG001 - one shape for all causes

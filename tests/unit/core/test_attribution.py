@@ -1,8 +1,11 @@
 """What changed, and since when the trouble lasts. The cause classes themselves are rows in test_guards.py."""
 
 from datetime import timedelta
+from typing import Any
 
+import pytest
 from tests.conftest import (
+    BAD,
     BAD_IMAGE,
     GOOD,
     GOOD_IMAGE,
@@ -10,6 +13,7 @@ from tests.conftest import (
     OLD,
     ago,
     make_case,
+    make_incident,
     make_live,
     make_policy,
     make_seen,
@@ -95,6 +99,22 @@ def test_each_step_says_for_itself_how_recent_a_change_must_be() -> None:
     assert refusal is not None
     assert refusal.reason is Reason.NoRecentChange
     assert "last 10m" in refusal.message
+
+
+@pytest.mark.parametrize(
+    ("opened", "digest", "suspected"),
+    [
+        pytest.param(ago(minutes=40), BAD.digest, True, id="as long as it was held back"),
+        pytest.param(ago(minutes=40), GOOD.digest, False, id="not for what another template did"),
+        pytest.param(ago(hours=2), BAD.digest, False, id="nor for what was before it became current"),
+    ],
+)
+def test_a_release_stays_the_suspect_while_its_own_incident_is_open(opened: Any, digest: str, suspected: bool) -> None:  # noqa: FBT001
+    incident = make_incident(startedAt=opened, status={"digest": digest})
+    case = make_case(seen=make_seen(current_since=ago(minutes=41)), incident=incident)
+    refusal = attribution.cause(case, judge(case), timedelta(minutes=30), undoes=True)
+    assert (refusal is None) == suspected
+    assert refusal is None or refusal.reason is Reason.NoRecentChange
 
 
 def test_a_leaving_older_pod_is_not_ill() -> None:
