@@ -100,10 +100,13 @@ class Standings:
     async def _config_is_readable(self) -> bool:
         """An absent config means the defaults; one that cannot be read means that we are paused."""
         path = item(API_VERSION, RemediationConfig.plural, CONFIG_NAME, namespace=self._own_namespace)
+        known = self._records.config, self._records.config_trouble
         try:
             self._records.take(RemediationConfig, msgspec.json.decode(await self._kube.get(path)))
         except NotFound:
-            self._records.drop(RemediationConfig, self._own_namespace, CONFIG_NAME)
+            # One that was heard of since the question is newer than the answer.
+            if known == (self._records.config, self._records.config_trouble):
+                self._records.drop(RemediationConfig, self._own_namespace, CONFIG_NAME)
         except KubeError:
             return False
         return not self._records.config_trouble
