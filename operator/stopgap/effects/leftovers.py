@@ -18,7 +18,7 @@ from stopgap.effects.errors import KubeError, NotFound
 from stopgap.effects.kube import Kube
 from stopgap.effects.ownlists import OwnLists
 from stopgap.effects.records import Records
-from stopgap.effects.written import SCALERS
+from stopgap.effects.written import PLURALS, SCALERS
 from stopgap.model.refs import Target
 
 EVERY_SECONDS: Final = 1.0
@@ -103,7 +103,7 @@ class Leftovers:
         meta, ref = body.metadata, body.spec.scale_target_ref
         text = (meta.annotations or {}).get(RESTORE, "")
         lent = read_mark(text, PlannedScaler(kind=kind, name=meta.name, uid=meta.uid)) if text else None
-        if lent is None or ref.kind != "Deployment":
+        if lent is None or ref.kind not in PLURALS:
             return
         target = Target(meta.namespace, ref.kind, ref.name)
         self._records.lending.lose(target, lent)

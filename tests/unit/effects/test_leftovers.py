@@ -76,6 +76,12 @@ async def test_what_bears_a_mark_is_noted_under_the_workload_that_it_scales() ->
     assert one.told == [TARGET]
 
 
+async def test_the_autoscaler_of_a_statefulset_is_seen_too() -> None:
+    one = Sweep(hpa(ref={**REF, "kind": "StatefulSet"}))
+    assert await one.sweep.sweep("HorizontalPodAutoscaler")
+    assert one.told == [Target("shop", "StatefulSet", "api")]
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -83,7 +89,7 @@ async def test_what_bears_a_mark_is_noted_under_the_workload_that_it_scales() ->
         pytest.param(hpa("[" * 100_000), id="somebody dug a pit there"),
         pytest.param(hpa(annotations=None), id="no annotations"),
         pytest.param(hpa(annotations={"team": "shop"}), id="no mark"),
-        pytest.param(hpa(ref={**REF, "kind": "StatefulSet"}), id="of a kind that nothing is done to"),
+        pytest.param(hpa(ref={**REF, "kind": "ReplicationController"}), id="of a kind that nothing is done to"),
         pytest.param(hpa(ref="api"), id="an odd object"),
         pytest.param("an object", id="no object at all"),
     ],
