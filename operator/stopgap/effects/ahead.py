@@ -34,11 +34,9 @@ class ReadAhead:
 
     def expect(self, key: tuple[str, ...], read: Callable[[], Coroutine[Any, Any, T]]) -> None:
         """Ask in the background, unless the answer is fresh or too much is asked already. An error is met by who takes the answer."""
-        known = self._asked.get(key)
-        if known is not None and known.fresh:
-            return
-        self._asked = {one: asked for one, asked in self._asked.items() if asked.fresh}
-        if sum(not asked.answer.done() for asked in self._asked.values()) < AT_ONCE:
+        # One that hangs keeps its place until it ends, or a server that is silent would be asked ever more.
+        self._asked = {one: asked for one, asked in self._asked.items() if asked.fresh or not asked.answer.done()}
+        if key not in self._asked and sum(not asked.answer.done() for asked in self._asked.values()) < AT_ONCE:
             self._asked[key] = _Asked(asyncio.create_task(_quietly(read)))
 
     async def take(self, key: tuple[str, ...], read: Callable[[], Awaitable[T]]) -> T:

@@ -87,3 +87,15 @@ async def test_few_questions_are_under_way_at_once() -> None:
     reads.expect(KEY, asked)
     await asyncio.sleep(0)
     assert asked.times == ahead.AT_ONCE + 1
+
+
+async def test_questions_that_hang_keep_their_places(monkeypatch: pytest.MonkeyPatch) -> None:
+    reads, asked = ReadAhead(), Asked()
+    asked.gate.clear()
+    monkeypatch.setattr(ahead, "FRESH_SECONDS", 0.0)
+    for number in range(3 * ahead.AT_ONCE):
+        reads.expect(("namespace", str(number)), asked)
+        reads.expect(("namespace", "0"), asked)
+        await asyncio.sleep(0)
+    assert asked.times == ahead.AT_ONCE
+    asked.gate.set()
