@@ -1,6 +1,6 @@
 """What is changed for a while: the records that are not done with, and what is left of it where no record is. Kept by the records."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from stopgap.api import Remediation
@@ -55,12 +55,16 @@ class Lending:
 
     def left(self, target: Target, *uids: str) -> tuple[Remediation, ...]:
         """Return the records of earlier workloads of this name that are not done with, oldest first; `uids` are of the present one."""
-        found = (one for one in self._unfinished.get(target, {}).values() if one.spec.target_ref.uid not in uids)
-        return tuple(sorted(found, key=lambda one: (one.metadata.creation_timestamp or "", one.metadata.name)))
+        return oldest_first(one for one in self._unfinished.get(target, {}).values() if one.spec.target_ref.uid not in uids)
 
     def lost(self, target: Target) -> tuple[Lent, ...]:
         """Return what is left of lost records on the autoscalers of a workload."""
         return tuple(self._lost.get(target, {}).values())
+
+
+def oldest_first(those: Iterable[Remediation]) -> tuple[Remediation, ...]:
+    """Return them in the order in which they were intended."""
+    return tuple(sorted(those, key=lambda one: (one.metadata.creation_timestamp or "", one.metadata.name)))
 
 
 def about(one: Remediation) -> Target:

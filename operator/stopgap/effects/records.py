@@ -16,7 +16,7 @@ from stopgap.api.remediation import RemediationState
 from stopgap.core import freeze, matching
 from stopgap.core.case import Spent
 from stopgap.effects.byalert import ByAlert, listed
-from stopgap.effects.lending import Lending, about
+from stopgap.effects.lending import Lending, about, oldest_first
 from stopgap.model.base import Kind, Permission
 from stopgap.model.observation import Refusal
 from stopgap.model.refs import Target
@@ -105,8 +105,7 @@ class Records:
 
     def remediations(self, uid: str) -> tuple[Remediation, ...]:
         """Return the remediations of a workload, oldest first."""
-        found = self._remediations.get(uid, {}).values()
-        return tuple(sorted(found, key=lambda one: (one.metadata.creation_timestamp or "", one.metadata.name)))
+        return oldest_first(self._remediations.get(uid, {}).values())
 
     def unfinished(self) -> Collection[Target]:
         """Return the workloads of actions that have not ended or owe something, whatever became of the incidents and the records."""

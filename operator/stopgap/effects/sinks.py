@@ -1,38 +1,60 @@
 """Where the workload watches put what they read: into the index, as facts."""
 
 from collections.abc import Collection
+from typing import ClassVar, Generic, TypeVar
 
 from stopgap.effects import facts, statefulsets, wire
 from stopgap.effects.index import Index
+from stopgap.effects.watch import Watched
 from stopgap.model.refs import WorkloadKind
 from stopgap.model.stateful import is_key
+from stopgap.model.workload import Workload
+
+T = TypeVar("T", bound=Watched)
 
 
-def _uids(index: Index, kind: WorkloadKind) -> Collection[str]:
-    return [one.uid for one in index.workloads() if one.kind == kind]
+class _WorkloadSink(Generic[T]):
+    """Where a watch of workloads of one kind puts what it reads."""
 
-
-class DeploymentSink:
-    """Where the watch of Deployments puts what it reads."""
+    kind: ClassVar[WorkloadKind]
 
     def __init__(self, index: Index) -> None:
         self._index = index
 
-    def put(self, obj: wire.Deployment, /) -> None:
-        """Take in one state."""
-        self._index.put_workload(facts.workload(obj))
+    @staticmethod
+    def read(obj: T, /) -> Workload:
+        """Turn an object into facts."""
+        raise NotImplementedError
 
-    def gone(self, obj: wire.Deployment, /) -> None:
+    def put(self, obj: T, /) -> None:
+        """Take in one state."""
+        self._index.put_workload(self.read(obj))
+
+    def gone(self, obj: T, /) -> None:
         """Take in a deletion."""
         self._index.drop_workload(obj.metadata.uid)
 
     def known(self) -> Collection[str]:
         """UIDs held now."""
-        return _uids(self._index, "Deployment")
+        return [one.uid for one in self._index.workloads() if one.kind == self.kind]
 
     def forget(self, uid: str, /) -> None:
         """Take in a deletion that was only noticed by absence."""
         self._index.drop_workload(uid)
+
+
+class DeploymentSink(_WorkloadSink[wire.Deployment]):
+    """Where the watch of Deployments puts what it reads."""
+
+    kind = "Deployment"
+    read = staticmethod(facts.workload)
+
+
+class StatefulSetSink(_WorkloadSink[statefulsets.StatefulSetObject]):
+    """Where the watch of StatefulSets puts what it reads."""
+
+    kind = "StatefulSet"
+    read = staticmethod(statefulsets.workload)
 
 
 class ReplicaSetSink:
@@ -86,29 +108,6 @@ class PodSink:
     def forget(self, uid: str, /) -> None:
         """Take in a deletion that was only noticed by absence."""
         self._index.drop_pod(uid)
-
-
-class StatefulSetSink:
-    """Where the watch of StatefulSets puts what it reads."""
-
-    def __init__(self, index: Index) -> None:
-        self._index = index
-
-    def put(self, obj: statefulsets.StatefulSetObject, /) -> None:
-        """Take in one state."""
-        self._index.put_workload(statefulsets.workload(obj))
-
-    def gone(self, obj: statefulsets.StatefulSetObject, /) -> None:
-        """Take in a deletion."""
-        self._index.drop_workload(obj.metadata.uid)
-
-    def known(self) -> Collection[str]:
-        """UIDs held now."""
-        return _uids(self._index, "StatefulSet")
-
-    def forget(self, uid: str, /) -> None:
-        """Take in a deletion that was only noticed by absence."""
-        self._index.drop_workload(uid)
 
 
 class ControllerRevisionSink:
