@@ -94,9 +94,11 @@ class Observer:
     def _spent(self) -> tuple[Spent, ...]:
         """Every action once: what was sent, what this copy is about to send, and what a crash may have kept from being written down."""
         sent = (*self._records.spent(), *self._reserved)
-        known = {one.remediation for one in sent}, {one.target_uid for one in self._reserved}
-        perhaps = limits.perhaps_spent(self._records.unended(), self._index.now())
-        return (*sent, *(one for one in perhaps if one.remediation not in known[0] and one.target_uid not in known[1]))
+        perhaps = tuple(limits.perhaps_spent(self._records.unended(), self._index.now()))
+        if not perhaps:
+            return sent  # mostly, and this is asked at every look
+        known, reserved = {one.remediation for one in sent}, {one.target_uid for one in self._reserved}
+        return (*sent, *(one for one in perhaps if one.remediation not in known and one.target_uid not in reserved))
 
     @contextmanager
     def reserved(self, work: Workload, spec: RemediationSpec) -> Iterator[None]:
