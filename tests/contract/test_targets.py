@@ -44,3 +44,21 @@ def test_the_demo_uses_the_cluster_that_it_is_given(tmp_path: Path, monkeypatch:
     taken = demo._cluster("embedded")
     assert type(taken) is Cluster
     assert taken.kubeconfig == tmp_path / "somebody's"
+
+
+@pytest.mark.parametrize("command", ["up", "clean"])
+def test_a_cluster_that_does_not_answer_ends_the_demo_in_words(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kubectl = tmp_path / "kubectl"
+    kubectl.write_text("#!/bin/sh\necho the server is away >&2\nexit 1\n")
+    kubectl.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "somebody's"))
+    monkeypatch.setattr("sys.argv", ["demo", command])
+    assert demo.main() == 1
+    told = capsys.readouterr().err
+    assert "The demo failed" in told
+    assert "could not be seen" in told
+    assert "the server is away" in told

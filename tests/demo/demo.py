@@ -51,12 +51,20 @@ def main() -> int:
         return demo.clean() if asked.command == "clean" else demo.up()
     except KeyboardInterrupt:
         print("\nStopped. Taking everything down again …")
-        demo.clean()
+        _take_down(demo)
         return 130
     except (build.BuildError, StartError, KubectlError, TimeoutError, RuntimeError) as error:
         print(f"\nThe demo failed: {error}", file=sys.stderr)
-        demo.clean()
+        _take_down(demo)
         return 1
+
+
+def _take_down(demo: "Demo") -> None:
+    """Leave nothing behind; a cluster that does not answer is no reason for a traceback."""
+    try:
+        demo.clean()
+    except KubectlError as error:
+        print(f"Whether anything of the demo is left in that cluster could not be seen: {error}", file=sys.stderr)
 
 
 def _given() -> Path | None:
