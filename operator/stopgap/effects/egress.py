@@ -11,6 +11,8 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any, Final
 from weakref import WeakValueDictionary
 
@@ -58,18 +60,21 @@ class Egress:
 
     async def ask(self, query: Query) -> Answer:
         """Send all requests of a query at once, and return what became of each within the query's deadline."""
-        limit = query.deadline.total_seconds()
-        return tuple(await asyncio.gather(*(self._within(limit, one, query) for one in query.requests)))
+        return tuple(await asyncio.gather(*(self.send(one, scope=query.scope, deadline=query.deadline) for one in query.requests)))
 
-    async def _within(self, limit: float, request: Request, query: Query) -> Response | Silence:
+    async def send(self, request: Request, *, scope: str, deadline: timedelta) -> Response | Silence:
+        """Send one request, once, and return what became of it within the deadline."""
         watch = _Watch()
         try:
-            async with asyncio.timeout(limit):
-                return await self._send(request, query.scope, watch)
+            async with asyncio.timeout(deadline.total_seconds()):
+                return await self._send(request, scope, watch)
         except TimeoutError:
-            return Silence(f"no answer within {spell(query.deadline)} ({watch.reached()})", theirs=watch.found)
+            silence = Silence(f"no answer within {spell(deadline)} ({watch.reached()})", theirs=watch.found)
+        except httpx.LocalProtocolError:
+            return Silence("a header of it holds what HTTP does not allow", theirs=False)
         except httpx.HTTPError as error:
-            return _failed(error)
+            silence = _failed(error)
+        return replace(silence, sent=watch.sent)
 
     async def _send(self, request: Request, scope: str, watch: "_Watch") -> Response | Silence:
         try:
@@ -103,10 +108,11 @@ class Egress:
         """Send to the address that was judged, in the name of the host."""
         host = url.raw_host.decode().strip("[]")
         sent = httpx.Request(
-            "POST" if request.form else "GET",
+            request.method or ("POST" if request.form else "GET"),
             url.copy_with(host=str(address), fragment=None),
-            headers={**_HEADERS, "host": url.netloc.decode()},
+            headers=_headers(request, url),
             data=dict(request.form) or None,
+            content=request.content,
             extensions={"sni_hostname": host, "trace": watch.trace, "timeout": {}},
         )
         answer = await self._transport.handle_async_request(sent)
@@ -115,6 +121,11 @@ class Egress:
         finally:
             await answer.aclose()
         return Response(answer.status_code, body, whole, watch.timing())
+
+
+def _headers(request: Request, url: httpx.URL) -> list[tuple[bytes, bytes]]:
+    wanted = {name.lower(): value for name, value in request.headers}
+    return [(name.encode(), value.encode()) for name, value in ({**_HEADERS, **wanted, "host": url.netloc.decode()}).items()]
 
 
 async def _read(answer: httpx.Response) -> tuple[bytes, bool]:
@@ -149,6 +160,7 @@ class _Watch:
     _POINTS: Final[Mapping[str, str]] = {
         "connection.connect_tcp.complete": "connected",
         "connection.start_tls.complete": "secured",
+        "http11.send_request_headers.started": "sent",
         "http11.receive_response_headers.complete": "answered",
     }
 
@@ -169,6 +181,11 @@ class _Watch:
     def found(self) -> bool:
         """Whether it is known whom to ask."""
         return "resolved" in self._at
+
+    @property
+    def sent(self) -> bool:
+        """Whether anything of the request may have arrived."""
+        return "sent" in self._at
 
     def reached(self) -> str:
         """Say how far it came."""

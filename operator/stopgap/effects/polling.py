@@ -36,9 +36,10 @@ class Polling:
         self._server = server
         self._servers: frozenset[Address] = frozenset()
         self._reach = Reach(ConfigSpec().outbound)
-        self._egress = Egress(self._present_reach)
+        self.egress = Egress(self._present_reach)
+        """The one way out, for whatever else the policies declare."""
         self.sampler = Sampler(
-            self._egress.ask,
+            self.egress.ask,
             targets=lambda: [work.target for work in index.workloads()] if self._policies() else (),
             deciding=self._deciding,
             version=lambda: (rosters.version, index.listings),
@@ -54,11 +55,11 @@ class Polling:
             self._servers = await self._addresses_of_the_api_server()
             await self.sampler.run()
         finally:
-            await self._egress.close()
+            await self.egress.close()
 
     async def _addresses_of_the_api_server(self) -> frozenset[Address]:
         hosts = {urlsplit(self._server).hostname or "", os.environ.get("KUBERNETES_SERVICE_HOST", "")} - {""}
-        return frozenset([one for host in hosts for one in await self._egress.addresses(host)])
+        return frozenset([one for host in hosts for one in await self.egress.addresses(host)])
 
     def _policies(self) -> bool:
         return any(isinstance(trigger.detector, Polled) for policy in self._records.all_policies() for trigger in policy.spec.triggers)

@@ -32,10 +32,17 @@ class Asking:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One HTTP request: a GET, or a POST where there is a form."""
+    """One HTTP request. Its headers and its content may hold secrets, so they are not shown with it."""
 
     url: str
     form: tuple[tuple[str, str], ...] = ()
+    """Fields that are sent as a form, by POST."""
+    method: str = ""
+    """Empty: GET, or POST where there is a form."""
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    """In addition to those that are always sent, or in their place; the host is always that of the URL."""
+    content: bytes | None = field(default=None, repr=False)
+    """What is sent where there is no form."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +98,8 @@ class Silence:
     """A fixed sentence, never words of the other side."""
     theirs: bool
     """Whether the one that was asked is to blame: it was found and did not answer. Otherwise nothing is known about it."""
+    sent: bool = False
+    """Whether anything of the request may have arrived there; if not, it certainly has done nothing."""
 
 
 Answer = tuple[Response | Silence, ...]

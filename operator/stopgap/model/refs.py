@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, NamedTuple
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from stopgap.model.base import ApiModel, Name, Uid
 
@@ -56,6 +56,18 @@ class PolicyUidRef(PolicyRef):
     """UID of the policy: a new one of the same name is not meant."""
     generation: Annotated[int, Field(ge=0, le=2**53)] = 0
     """Generation of its spec when it was read."""
+
+
+class SecretKeyRef(ApiModel):
+    """One value of a Secret, read when it is used and shown nowhere.
+
+    It is in the namespace of the policy; for a ClusterRemediationPolicy in Stopgap's own.
+    """
+
+    name: Name
+    """Name of the Secret. Stopgap must be allowed to get this one: by a Role with resourceNames, bound in its namespace."""
+    key: Annotated[str, StringConstraints(min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$")]
+    """Key in its data."""
 
 
 class ObjectRef(ApiModel):

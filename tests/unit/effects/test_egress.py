@@ -128,6 +128,47 @@ async def test_a_form_is_posted() -> None:
         assert request.content_type == "application/x-www-form-urlencoded"
 
 
+async def test_what_a_policy_declares_is_sent_as_it_is_and_once() -> None:
+    async with site(fine) as server, egress(LOOPBACK) as way:
+        url = server.url("127.0.0.1", "/features/checkout")
+        headers = (("Authorization", "Bearer hidden"), ("Content-Type", "application/json"), ("Host", "elsewhere"))
+        request = Request(url, method="PATCH", headers=headers, content=b'{"feature": false}')
+        answer = responded(await way.send(request, scope=PLATFORM, deadline=timedelta(seconds=5)))
+        (got,) = server.requests
+    assert (answer.status, got.method, got.content_type) == (200, "PATCH", "application/json")
+    assert got.headers["authorization"] == "Bearer hidden"
+    assert got.headers["content-length"] == "18"
+    assert got.host == f"127.0.0.1:{server.port}"
+    assert "hidden" not in repr(request)
+
+
+async def test_a_header_that_cannot_be_one_is_not_sent_and_not_quoted() -> None:
+    async with site(fine) as server, egress(LOOPBACK) as way:
+        request = Request(server.url(), headers=(("authorization", "hidden\r\nx: y"),))
+        answer = silent(await way.send(request, scope=PLATFORM, deadline=timedelta(seconds=5)))
+        assert server.requests == []
+    assert (answer.why, answer.sent) == ("a header of it holds what HTTP does not allow", False)
+
+
+async def test_whether_anything_may_have_arrived_is_known() -> None:
+    async def cut(request: web.Request) -> web.Response:
+        assert request.transport is not None
+        request.transport.close()
+        return web.Response()
+
+    async def hang(_request: web.Request) -> web.Response:
+        await asyncio.sleep(30)
+        raise AssertionError
+
+    async with site(cut) as cutting, site(hang) as hanging:
+        assert silent(await ask(cutting.url(), LOOPBACK)).sent
+        assert silent(await ask(hanging.url(), LOOPBACK, seconds=0.2)).sent
+        gone = hanging.url()
+    assert not silent(await ask(gone, LOOPBACK)).sent
+    assert not silent(await ask("http://127.0.0.1:1/")).sent
+    assert not silent(await ask("http://api.shop.svc/", LOOPBACK, lookup=leads_to())).sent
+
+
 async def test_a_redirect_is_not_followed() -> None:
     async with site(fine) as elsewhere:
 

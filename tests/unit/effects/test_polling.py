@@ -57,7 +57,7 @@ class Wired:
 async def wired() -> AsyncIterator[Wired]:
     made = Wired()
     yield made
-    await made.polling._egress.close()
+    await made.polling.egress.close()
 
 
 @asynccontextmanager

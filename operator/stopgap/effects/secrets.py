@@ -1,0 +1,57 @@
+"""The one place that reads a Secret: by name, one value, when it is used. Nothing is kept, and nothing of it is ever shown."""
+
+import base64
+import binascii
+from typing import Any
+
+import msgspec
+from pydantic import SecretStr
+
+from stopgap.api.clusterpolicy import ClusterRemediationPolicy
+from stopgap.effects.errors import Forbidden, KubeError, NotFound
+from stopgap.effects.kube import Kube, item
+from stopgap.model.observation import Refusal
+from stopgap.model.reasons import Reason
+from stopgap.model.refs import SecretKeyRef
+
+
+class Secrets:
+    """Reads the values that policies name. `own_namespace` is where those of the platform's policies are."""
+
+    def __init__(self, kube: Kube, own_namespace: str) -> None:
+        self._kube = kube
+        self._own_namespace = own_namespace
+
+    def where(self, policy_kind: str, namespace: str) -> str:
+        """Say in which namespace the Secrets of a policy are that decides about a workload of this namespace."""
+        return self._own_namespace if policy_kind == ClusterRemediationPolicy.__name__ else namespace
+
+    async def read(self, namespace: str, ref: SecretKeyRef) -> SecretStr | Refusal:
+        """Read one value, without the line end that an editor leaves behind; or say why there is none, in words that tell nothing of it."""
+        try:
+            body = msgspec.json.decode(await self._kube.get(item("v1", "secrets", ref.name, namespace=namespace)))
+        except NotFound:
+            return Refusal(Reason.ReferenceMissing, f"Secret {ref.name} in {namespace} does not exist")
+        except Forbidden:
+            return Refusal(Reason.NotAuthorized, f"Stopgap may not read Secret {ref.name} in {namespace}; {grant(ref.name, namespace)}")
+        except KubeError as error:
+            return Refusal(Reason.ReferenceMissing, f"Secret {ref.name} in {namespace} could not be read ({error.status or 'no answer'})")
+        return _value(body, ref, namespace)
+
+
+def grant(name: str, namespace: str) -> str:
+    """Say how to let Stopgap read one Secret."""
+    return (
+        f"allow it with: kubectl create role stopgap-secret-{name} -n {namespace} --verb=get --resource=secrets --resource-name={name} && "
+        f"kubectl create rolebinding stopgap-secret-{name} -n {namespace} --role=stopgap-secret-{name} "
+        "--serviceaccount=stopgap-system:stopgap"
+    )
+
+
+def _value(body: dict[str, Any], ref: SecretKeyRef, namespace: str) -> SecretStr | Refusal:
+    try:
+        return SecretStr(base64.b64decode((body.get("data") or {})[ref.key]).decode().rstrip("\r\n"))
+    except KeyError:
+        return Refusal(Reason.ReferenceMissing, f"Secret {ref.name} in {namespace} has no key {ref.key}")
+    except (binascii.Error, UnicodeDecodeError):
+        return Refusal(Reason.ReferenceMissing, f"key {ref.key} of Secret {ref.name} in {namespace} is no text")

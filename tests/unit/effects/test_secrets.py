@@ -1,0 +1,65 @@
+"""Reading one value of a Secret: what is told where there is none, and that the value itself is told nobody."""
+
+import base64
+from typing import Any
+
+import msgspec
+import pytest
+from pydantic import SecretStr
+
+from stopgap.effects.errors import Forbidden, KubeError, NotFound, Unanswered
+from stopgap.effects.secrets import Secrets
+from stopgap.model.observation import Refusal
+from stopgap.model.reasons import Reason
+from stopgap.model.refs import SecretKeyRef
+
+REF = SecretKeyRef(name="unleash", key="token")
+
+
+class Server:
+    """Answers with one Secret, or with an error."""
+
+    def __init__(self, data: dict[str, bytes] | None, error: type[KubeError] | None = None) -> None:
+        self.data, self.error, self.asked = data, error, list[str]()
+
+    async def get(self, path: str) -> bytes:
+        self.asked.append(path)
+        if self.error:
+            raise self.error("get", path, status=403, message="hidden")
+        data = {name: base64.b64encode(value).decode() for name, value in (self.data or {}).items()}
+        return msgspec.json.encode({"data": data} if self.data is not None else {})
+
+
+async def read(server: Server) -> SecretStr | Refusal:
+    secrets = Secrets(server, "stopgap-system")  # type: ignore[arg-type]  # the server stands in for it
+    return await secrets.read("shop", REF)
+
+
+async def test_one_value_is_read_by_name_and_masked() -> None:
+    server = Server({"token": b"hidden\n", "other": b"x"})
+    value = await read(server)
+    assert isinstance(value, SecretStr)
+    assert value.get_secret_value() == "hidden"
+    assert "hidden" not in f"{value} {value!r}"
+    assert server.asked == ["/api/v1/namespaces/shop/secrets/unleash"]
+
+
+@pytest.mark.parametrize(
+    ("server", "reason", "said"),
+    [
+        pytest.param(Server(None, NotFound), Reason.ReferenceMissing, "does not exist", id="no such Secret"),
+        pytest.param(Server(None), Reason.ReferenceMissing, "has no key token", id="one without data"),
+        pytest.param(Server({"other": b"x"}), Reason.ReferenceMissing, "has no key token", id="no such key"),
+        pytest.param(Server({"token": b"\xff\xfe"}), Reason.ReferenceMissing, "is no text", id="bytes"),
+        pytest.param(Server(None, Forbidden), Reason.NotAuthorized, "--resource-name=unleash", id="not allowed, and how to allow it"),
+        pytest.param(Server(None, Unanswered), Reason.ReferenceMissing, "could not be read", id="no answer"),
+    ],
+)
+async def test_why_there_is_no_value_is_said_in_our_own_words(server: Server, reason: Reason, said: str) -> None:
+    refusal: Any = await read(server)
+    assert (refusal.reason, said in refusal.message, "hidden" in refusal.message) == (reason, True, False)
+
+
+@pytest.mark.parametrize(("kind", "where"), [("RemediationPolicy", "shop"), ("ClusterRemediationPolicy", "stopgap-system")])
+def test_the_platform_s_secrets_are_in_its_own_namespace(kind: str, where: str) -> None:
+    assert Secrets(Server(None), "stopgap-system").where(kind, "shop") == where  # type: ignore[arg-type]  # nothing is asked
