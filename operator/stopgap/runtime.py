@@ -15,8 +15,8 @@ from stopgap.core.storm import CLUSTER
 from stopgap.effects import wire
 from stopgap.effects.census import Headcount
 from stopgap.effects.connection import Connection
+from stopgap.effects.doers import executor
 from stopgap.effects.errors import KubeError
-from stopgap.effects.execute import Executor
 from stopgap.effects.firstsight import FirstSight
 from stopgap.effects.housekeeping import Housekeeping
 from stopgap.effects.index import Index
@@ -122,8 +122,8 @@ class Runtime:
 
     def _reconciler(self) -> Reconciler:
         """Connect what one look at a workload needs."""
-        settings, rights, asked, lead = self.settings, Rights(self.kube), self.polling.sampler.samples, self.leading
-        live = LiveReads(self.kube, self.records, rights, own_namespace=settings.own_namespace, argocd_namespace=settings.argocd_namespace)
+        own, asked, lead, argocd = self.settings.own_namespace, self.polling.sampler.samples, self.leading, self.settings.argocd_namespace
+        live = LiveReads(self.kube, self.records, rights := Rights(self.kube, own), own_namespace=own, argocd_namespace=argocd)
         index, kept, storm, count, rosters, spaces = self.index, self.records, self.storm, self.headcount, self._rosters, self.namespaces
         observer = Observer(
             index, kept, storm=storm, headcount=count, rosters=rosters, namespaces=spaces, samples=asked, synced=self._knows, leading=lead
@@ -132,7 +132,7 @@ class Runtime:
             observer=observer,
             live=live,
             recorder=self.recorder,
-            executor=Executor(self.kube, self.index, rights),
+            executor=executor(self.kube, self.index, rights, self.recorder, self.polling.egress, leading=lead),
             first_sight=FirstSight(self.kube, self.index, live),
             telemetry=self.telemetry,
             afterwards=Afterwards(self._trust, self.reviews),

@@ -19,6 +19,8 @@ class Restart(ApiModel):
     """
 
     name: ClassVar[str] = "restart"
+    rolls_pods: ClassVar[bool] = True
+    outside: ClassVar[bool] = False
     undoes: ClassVar[bool] = False
     rules: ClassVar[tuple[Permission, ...]] = (
         Permission(

@@ -22,6 +22,8 @@ class Rollback(ApiModel):
     """
 
     name: ClassVar[str] = "rollback"
+    rolls_pods: ClassVar[bool] = True
+    outside: ClassVar[bool] = False
     undoes: ClassVar[bool] = True
     rules: ClassVar[tuple[Permission, ...]] = (
         Permission("apps", ("deployments", "statefulsets"), ("patch",), "write the older template, and give the written fields back"),

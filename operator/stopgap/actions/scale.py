@@ -23,6 +23,8 @@ class Scale(ApiModel):
     """
 
     name: ClassVar[str] = "scale"
+    rolls_pods: ClassVar[bool] = False
+    outside: ClassVar[bool] = False
     undoes: ClassVar[bool] = False
     rules: ClassVar[tuple[Permission, ...]] = (
         Permission(

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from stopgap.actions import Action, Restart, Rollback, Scale
+from stopgap.actions import ACTIONS, Action, Http, Restart, Rollback, Scale
 from stopgap.model.base import ApiModel, Rule, StepName
 from stopgap.model.duration import Duration
 from stopgap.model.severity import Severity
@@ -83,10 +83,13 @@ class Step(ApiModel):
 
     cel: ClassVar = (
         Rule(
-            "[has(self.rollback), has(self.restart), has(self.scale)].exists_one(x, x)",
+            f"[{', '.join(f'has(self.{one.name})' for one in ACTIONS)}].exists_one(x, x)",
             "a step has exactly one action, such as rollback: {}",
         ),
-        Rule("!has(self.revert) || has(self.scale)", "only what is temporary can be reverted: scale; a rollback or a restart stays"),
+        Rule(
+            "!has(self.revert) || has(self.scale) || (has(self.http) && has(self.http.restore))",
+            "only what is temporary can be reverted: scale, or http with a restore; a rollback or a restart stays",
+        ),
     )
     name: StepName
     """How the record and people refer to it."""
@@ -99,13 +102,14 @@ class Step(ApiModel):
     rollback: Rollback | None = None
     restart: Restart | None = None
     scale: Scale | None = None
+    http: Http | None = None
     revert: Revert | None = None
-    """When what it changed is put back. Default for scale: with the incident (`on: Resolved`)."""
+    """When what it changed is put back. Default for scale: with the incident (`on: Resolved`); for http: by a person (`on: Manual`)."""
 
     @property
     def action(self) -> Action | None:
         """The one action that is set; None if it is one that this version does not know."""
-        return self.rollback or self.restart or self.scale
+        return next((found for one in ACTIONS if (found := getattr(self, one.name)) is not None), None)
 
     @property
     def changed_within(self) -> timedelta | None:

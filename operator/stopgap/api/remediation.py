@@ -8,11 +8,10 @@ from pydantic import Field as Bounds
 from pydantic import StringConstraints
 
 from stopgap.api.incident import Count, IncidentFinding, SuspectedChange
-from stopgap.api.ladder import RevertOn
-from stopgap.api.revert import RevertStatus
-from stopgap.api.suspension import PlannedSuspension, SuspensionStatus
-from stopgap.model.base import ApiModel, Column, Digest, Kind, Message, Name, Rule, StepName, Uid, Word
-from stopgap.model.change import Field
+from stopgap.api.plan import RemediationPlan
+from stopgap.api.revert import RevertState, RevertStatus
+from stopgap.api.suspension import SuspensionStatus
+from stopgap.model.base import ApiModel, Column, Digest, Kind, Message, Rule, StepName, Word
 from stopgap.model.conditions import Conditions
 from stopgap.model.refs import ObjectRef, PolicyUidRef, TargetUidRef
 from stopgap.model.time import MicroTime, Time
@@ -28,6 +27,9 @@ class RemediationState(StrEnum):
     """Intended, and not sent: it waits for a person. It holds nothing up, and is given up at spec.expiresAt."""
     PENDING = "Pending"
     """Intended, and perhaps sent: whoever finds it looks at the target before doing anything."""
+    EXECUTING = "Executing"
+    """One copy of Stopgap has taken it on, and perhaps sent what no test can guard. Whoever else finds it so never sends it again,
+    unless that does no harm (`idempotent`)."""
     VERIFYING = "Verifying"
     """Written; whether it helps is being watched. Nothing more is written until that is known, but the fields are given back."""
     SUCCEEDED = "Succeeded"
@@ -55,7 +57,7 @@ class RemediationState(StrEnum):
     @property
     def out(self) -> bool:
         """Whether it may have been sent, and is not judged yet."""
-        return self in {RemediationState.PENDING, RemediationState.VERIFYING}
+        return self in {RemediationState.PENDING, RemediationState.EXECUTING, RemediationState.VERIFYING}
 
 
 class Verdict(StrEnum):
@@ -76,52 +78,6 @@ class Approval(ApiModel):
     """Who says so: your own user name. The API server fills it in (Kubernetes 1.36 and later), and takes no other."""
     message: Message = ""
     """Why, for the record."""
-
-
-class PlannedScaler(ApiModel):
-    """The autoscaler that is written in place of the workload."""
-
-    kind: Literal["HorizontalPodAutoscaler", "ScaledObject"]
-    name: Name
-    uid: Uid
-
-
-class PlannedRevert(ApiModel):
-    """How and when it is put back. It is kept here, so that it happens even when the policy is gone."""
-
-    on: RevertOn | None = None
-    """What ends it; empty where it ends after a time."""
-    after: Annotated[str, StringConstraints(max_length=32)] = ""
-    """How long after it was done."""
-
-
-class RemediationPlan(ApiModel):
-    """The absolute end state, never a difference."""
-
-    summary: Message
-    field: Field = Field.TEMPLATE
-    """The one field that is written."""
-    from_revision: Count = 0
-    to_revision: Count = 0
-    from_digest: Digest = ""
-    """Stopgap's digest of the template that is left."""
-    to_digest: Digest = ""
-    """Stopgap's digest of the template that is put back."""
-    replica_set_uid: Uid = ""
-    """The ReplicaSet whose template is put back; for a StatefulSet its own UID and the hash of the ControllerRevision."""
-    replica_set: Annotated[str, StringConstraints(max_length=253)] = ""
-    restarted_at: Word = ""
-    """The time that a restart writes into the template."""
-    scaler: PlannedScaler | None = None
-    """The autoscaler that is written in place of the workload."""
-    before: Count | None = None
-    """The number that is replaced, and that is put back; absent: the field was not set."""
-    ours: Count | None = None
-    """The number that is written."""
-    revert: PlannedRevert | None = None
-    """When it is put back; absent: what is done stays."""
-    suspends: PlannedSuspension | None = None
-    """The GitOps owner that is paused before it, and what is put back there."""
 
 
 class RemediationSpec(ApiModel):
@@ -174,6 +130,10 @@ class RemediationStatus(ApiModel):
     fields_returned: bool = False
     """Whether the ownership of the written fields was given up again."""
     tries: Annotated[int, Bounds(ge=0, le=100)] = 0
+    executor: Annotated[str, StringConstraints(max_length=128)] = ""
+    """The copy of Stopgap that took it on, where it is done outside the workload."""
+    details: Annotated[tuple[Annotated[str, StringConstraints(max_length=512)], ...], Bounds(max_length=50)] = ()
+    """What was done outside the workload, one by one."""
     revert: RevertStatus | None = None
     """How the restore went, where there is something to put back."""
     suspension: SuspensionStatus | None = None
@@ -273,7 +233,12 @@ class Remediation(Kind):
     @property
     def owes_restore(self) -> bool:
         """Whether something that it changed is left to put back."""
-        return self.status is not None and self.status.revert is not None and self.status.revert.state.open
+        return self.revert_state is not None and self.revert_state.open
+
+    @property
+    def revert_state(self) -> RevertState | None:
+        """How far its restore is; None: there is none."""
+        return self.status.revert.state if self.status and self.status.revert else None
 
     @property
     def unfinished(self) -> bool:

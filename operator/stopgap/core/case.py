@@ -9,10 +9,11 @@ from stopgap.api.clusterpolicy import Policy
 from stopgap.api.config import ConfigSpec
 from stopgap.api.health import WorkloadHealthStatus
 from stopgap.api.incident import Incident, IncidentStatus
-from stopgap.api.remediation import PlannedScaler, Remediation, RemediationSpec, RemediationState, RemediationStatus
+from stopgap.api.plan import PlannedScaler
+from stopgap.api.remediation import Remediation, RemediationSpec, RemediationState, RemediationStatus
 from stopgap.core.storm import Breaker
 from stopgap.model.change import Field
-from stopgap.model.observation import Finding, Observation, Refusal
+from stopgap.model.observation import Finding, Observation, Refusal, Right
 from stopgap.model.reasons import Reason
 
 IDLE_LOOK: Final = timedelta(seconds=30)
@@ -141,6 +142,8 @@ class Reads:
     """UIDs of ReplicaSets whose templates are needed."""
     scaler: bool = False
     """What scales the workload, and what limits scaling it."""
+    needs: frozenset[Right] = frozenset()
+    """Rights that the API server is asked about."""
 
     def __bool__(self) -> bool:
         """Whether anything is to be read."""

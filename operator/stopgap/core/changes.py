@@ -1,7 +1,7 @@
 """From a stored plan to the change that carries it out: the same when it is decided and when it is found after a restart."""
 
 from stopgap.actions.restart import restarted
-from stopgap.api.remediation import RemediationPlan
+from stopgap.api.plan import RemediationPlan
 from stopgap.model.change import Change, Field, ReplaceTemplate, SetNumber
 from stopgap.model.observation import Refusal
 from stopgap.model.reasons import Reason
@@ -13,6 +13,8 @@ def change_of(plan: RemediationPlan, template: Template | None) -> Change | Refu
 
     A Refusal where it cannot lead to the end state any more that was stored.
     """
+    if plan.outside is not None:
+        return plan.outside
     if plan.field is not Field.TEMPLATE:
         return SetNumber(plan.field, plan.before, plan.ours)
     if template is not None and plan.restarted_at:

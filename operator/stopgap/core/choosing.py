@@ -1,27 +1,21 @@
 """Choose, guard, plan: which step of the ladder is meant, what stands against it, and the intent when nothing does."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final
 
-from stopgap.api.clusterpolicy import Policy, called
+from stopgap.api.clusterpolicy import ClusterRemediationPolicy, Policy, called
 from stopgap.api.incident import IncidentFinding
 from stopgap.api.ladder import Mode, OnFailure, Revert, RevertOn, Source, Step
-from stopgap.api.remediation import (
-    ACT_WITHIN,
-    PlannedRevert,
-    PlannedScaler,
-    Remediation,
-    RemediationPlan,
-    RemediationSpec,
-    RemediationState,
-)
+from stopgap.api.plan import PlannedRevert, PlannedScaler, RemediationPlan
+from stopgap.api.remediation import ACT_WITHIN, Remediation, RemediationSpec, RemediationState
 from stopgap.core import attribution, guards, knowngood, matching, ordering, severity, stateful, suspending
 from stopgap.core.case import NOTHING, Case, Intent, Reads
 from stopgap.core.situation import Situation
 from stopgap.model import duration
 from stopgap.model.change import Aim, Known, Plan
+from stopgap.model.http import put_in
 from stopgap.model.observation import Finding, Refusal
 from stopgap.model.reasons import Reason
 from stopgap.model.refs import ObjectRef, TargetUidRef
@@ -121,15 +115,24 @@ def _weigh(case: Case, policy: Policy, step: Step, found: tuple[Finding, ...], *
     """Say what a step would do now, and everything that stands against it."""
     if step.action is None:
         return Choice(None, "", (no_step(case),))
-    known = Known(knowngood.goods(case.health), knowngood.denied(case))
+    known = Known(knowngood.goods(case.health), knowngood.denied(case), isinstance(policy, ClusterRemediationPolicy))
     situation = Situation(case, policy, step, found, step.action.wants(case.seen, known), ordered)
     refused, aim, plan = guards.refusals(situation), situation.aim, situation.plan
     if isinstance(aim, Refusal):
         return Choice(step, f"step {step.name}: {step.action.name}", refused)
-    summary = (
-        f"{plan.summary if isinstance(plan, Plan) else aim.summary}{_lasted(case, aim)}{suspending.said(case)}{stateful.said(case, step)}"
-    )
+    summary = plan.summary if isinstance(plan, Plan) else aim.summary
+    if situation.outside:
+        summary = put_in(summary, own_names(case))
+    else:
+        summary = f"{summary}{_lasted(case, aim)}{suspending.said(case)}{stateful.said(case, step)}"
     return Choice(step, summary, refused, plan if isinstance(plan, Plan) else None, _reads(case, aim, refused))
+
+
+def own_names(case: Case) -> dict[str, str]:
+    """Return what a policy may leave open in what is done outside the workload; all of it is known once there is an incident."""
+    namespace, _, name = case.seen.target
+    names = {"NAMESPACE": namespace, "NAME": name}
+    return names | ({"INCIDENT": case.incident.metadata.name, "SEVERITY": severity.in_force(case, ())} if case.incident else {})
 
 
 def _lasted(case: Case, aim: Aim) -> str:
@@ -175,15 +178,16 @@ def _has_failed(one: Remediation) -> bool:
 
 def goes_on(case: Case, one: Remediation, found: tuple[Finding, ...]) -> bool:
     """Whether the ladder has another step after one that did not help; the next is taken only while a signal says so."""
-    return _leads_on(case, one) and any(each.state is State.FIRING for each in found) and _left(case, found)
+    return leads_on(case, one) and any(each.state is State.FIRING for each in found) and _left(case, found)
 
 
 def was_last(case: Case, one: Remediation, found: tuple[Finding, ...]) -> bool:
     """Whether the ladder would have gone on after this step, and has no other one that is meant for this."""
-    return _leads_on(case, one) and not _left(case, found)
+    return leads_on(case, one) and not _left(case, found)
 
 
-def _leads_on(case: Case, one: Remediation) -> bool:
+def leads_on(case: Case, one: Remediation) -> bool:
+    """Whether its step says that the next one is taken where it does not help."""
     steps = case.policy.spec.steps if case.policy else ()
     return any(step.name == one.spec.step and step.on_failure is OnFailure.NEXT for step in steps)
 
@@ -199,8 +203,9 @@ def _reads(case: Case, aim: Aim, refused: tuple[Refusal, ...]) -> Reads:
     seen = case.seen
     previous = next((one.uid for one in seen.revisions if seen.newest and one.uid != seen.newest.uid), "")
     sets = {aim.back_to.uid, previous or aim.back_to.uid} if aim.back_to else set()
-    wanted = Reads(live=True, replica_sets=frozenset(sets), scaler=aim.scaler)
-    return Reads() if seen.live is not None and seen.live.covers(wanted.replica_sets, scaler=wanted.scaler) else wanted
+    wanted = Reads(live=True, replica_sets=frozenset(sets), scaler=aim.scaler, needs=aim.needs)
+    known = seen.live is not None and seen.live.covers(wanted.replica_sets, scaler=wanted.scaler, needs=wanted.needs)
+    return Reads() if known else wanted
 
 
 def _together(rungs: Iterable[Choice]) -> Reads:
@@ -210,6 +215,7 @@ def _together(rungs: Iterable[Choice]) -> Reads:
         live=bool(wanted),
         replica_sets=frozenset().union(*(one.replica_sets for one in wanted)),
         scaler=any(one.scaler for one in wanted),
+        needs=frozenset().union(*(one.needs for one in wanted)),
     )
 
 
@@ -227,7 +233,7 @@ def intent(case: Case, choice: Choice, found: tuple[Finding, ...]) -> Intent | N
         step=step.name,
         attempt=len(case.of_incident()) + 1,
         action=plan.action,
-        plan=suspending.with_pause(case, stored(plan, choice.summary, step)),
+        plan=suspending.with_pause(case, stored(plan, choice.summary, step, own_names(case))),
         generation=work.generation,
         not_after=case.now + ACT_WITHIN,
         expires_at=case.now + policy.spec.guards.approval_timeout if asks else None,
@@ -241,8 +247,8 @@ def intent(case: Case, choice: Choice, found: tuple[Finding, ...]) -> Intent | N
     return Intent(spec)
 
 
-def stored(plan: Plan, summary: str, step: Step) -> RemediationPlan:
-    """Return a plan as it stands in the record."""
+def stored(plan: Plan, summary: str, step: Step, names: Mapping[str, str]) -> RemediationPlan:
+    """Return a plan as it stands in the record; `names` are put in where the policy left them open."""
     scaler = plan.scaler
     return RemediationPlan(
         summary=summary,
@@ -257,11 +263,16 @@ def stored(plan: Plan, summary: str, step: Step) -> RemediationPlan:
         scaler=PlannedScaler(kind=scaler.kind, name=scaler.name, uid=scaler.uid) if scaler else None,
         before=plan.before,
         ours=plan.ours,
-        revert=_planned_revert(step.revert or Revert(on=RevertOn.RESOLVED)) if plan.ours is not None else None,
+        outside=plan.outside.filled(names) if plan.outside else None,
+        revert=_planned_revert(plan, step.revert),
     )
 
 
-def _planned_revert(revert: Revert) -> PlannedRevert:
+def _planned_revert(plan: Plan, declared: Revert | None) -> PlannedRevert | None:
+    """Say when it is put back; None for what stays. What is outside the workload is put back by a person where nothing else is said."""
+    if plan.ours is None and not (plan.outside and plan.outside.deed.returnable):
+        return None
+    revert = declared or Revert(on=RevertOn.MANUAL if plan.outside else RevertOn.RESOLVED)
     return PlannedRevert(on=revert.on, after=duration.spell(revert.after) if revert.after else "")
 
 

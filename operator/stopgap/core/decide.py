@@ -45,7 +45,7 @@ def _about_a_workload(case: Case) -> Decision:
     found = judge(case)
     if (over := _over(case, found)) is not None:
         return over
-    if case.active is not None and case.active.state is RemediationState.PENDING:
+    if case.active is not None and case.active.state is not RemediationState.VERIFYING:
         return Decision(findings=found, resume=case.active)
     if case.active is not None:
         return verify(case, case.active, found)
@@ -87,7 +87,7 @@ def _stranded(case: Case) -> Decision | None:
 def _without_target(case: Case, one: Remediation, why: str) -> Decision:
     """End an action whose workload is gone. Whether it was written is looked up where that outlives the workload."""
     plan, written = one.spec.plan, one.state is RemediationState.VERIFYING
-    if one.state is RemediationState.PENDING and (plan.scaler or plan.suspends):
+    if one.state is RemediationState.EXECUTING or (one.state is RemediationState.PENDING and (plan.scaler or plan.suspends)):
         return Decision(resume=one, look_again=SOON)
     state = RemediationState.INCONCLUSIVE if written else RemediationState.SUPERSEDED
     return Decision(remediation=(one, ended(case, one, state, why)), look_again=SOON)

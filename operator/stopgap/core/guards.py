@@ -8,9 +8,10 @@ from fnmatch import fnmatchcase
 
 from stopgap.api.clusterpolicy import Policy, called
 from stopgap.api.ladder import Mode, Step
-from stopgap.core import attribution, consent, freeze, lifecycle, limits, stateful, suspending
+from stopgap.api.remediation import Remediation
+from stopgap.core import attribution, authority, consent, freeze, lifecycle, limits, stateful, suspending
 from stopgap.core.case import Case
-from stopgap.core.marks import RESTORE, orphan, still_lent
+from stopgap.core.marks import RESTORE, orphan, still_done, still_lent
 from stopgap.core.situation import Situation
 from stopgap.model.conditions import holds
 from stopgap.model.observation import Refusal
@@ -58,12 +59,18 @@ def target_busy(situation: Situation) -> Refusal | None:
     active = situation.case.active
     if active is not None and active.prove_until >= situation.case.now:
         return Refusal(Reason.TargetBusy, f"remediation {active.metadata.name} has not ended", active.prove_until)
+    if situation.outside:
+        return _not_put_back(still_done(situation.case, situation.step.name))
     return _still_lent(situation.case) if situation.step.scale is not None else None
+
+
+def _not_put_back(lent: Remediation | None) -> Refusal | None:
+    return Refusal(Reason.TargetBusy, f"{lent.metadata.name} ({lent.spec.plan.summary}) has not been put back yet") if lent else None
 
 
 def _still_lent(case: Case) -> Refusal | None:
     if (lent := still_lent(case)) is not None:
-        return Refusal(Reason.TargetBusy, f"{lent.metadata.name} ({lent.spec.plan.summary}) has not been put back yet")
+        return _not_put_back(lent)
     if (lost := orphan(case)) is not None:
         return Refusal(Reason.TargetBusy, f"{lost.field} was set to {lost.ours} for a while ({RESTORE}) and has not been put back yet")
     return None
@@ -97,7 +104,7 @@ def handed_over(situation: Situation) -> Refusal | None:
 def owned_by_controller(situation: Situation) -> Refusal | None:
     """Whoever controls the object would undo a change of it."""
     work = situation.case.seen.workload
-    if work is None or not work.controller:
+    if work is None or not work.controller or situation.outside:
         return None
     return Refusal(Reason.OwnedByController, f"{work.controller} controls this workload; make the change there")
 
@@ -105,7 +112,7 @@ def owned_by_controller(situation: Situation) -> Refusal | None:
 def gitops_owned(situation: Situation) -> Refusal | None:
     """A reconciling owner would put the bad revision back within seconds."""
     live, policy = situation.case.seen.live, situation.policy
-    if live is None or not live.owner or not suspending.blocks(policy.spec.git_ops, live):
+    if live is None or not live.owner or situation.outside or not suspending.blocks(policy.spec.git_ops, live):
         return None
     return Refusal(Reason.GitOpsOwned, live.owner)
 
@@ -211,19 +218,6 @@ def recreate_outage(situation: Situation) -> Refusal | None:
     )
 
 
-def not_authorized(situation: Situation) -> Refusal | None:
-    """The owner of a namespace grants each action by a RoleBinding."""
-    live, (namespace, kind, _), action = situation.case.seen.live, situation.case.seen.target, situation.action
-    if live is None or action is None or (live.may_patch_scaler if situation.by_autoscaler else live.may_patch):
-        return None
-    what = f"{live.scaler.kind.lower()}s" if situation.by_autoscaler and live.scaler else f"{kind.lower()}s"
-    return Refusal(
-        Reason.NotAuthorized,
-        f"Stopgap may not patch {what} in {namespace}; allow it with: kubectl create rolebinding stopgap-{action.name} -n {namespace} "
-        f"--clusterrole=stopgap-action-{action.name} --serviceaccount=stopgap-system:stopgap",
-    )
-
-
 def attributable(situation: Situation) -> Refusal | None:
     """What is wrong must be something that the action can cure; to undo a release, the newest revision must be to blame."""
     undoes = situation.action is not None and situation.action.undoes
@@ -289,7 +283,7 @@ GUARDS: tuple[Guard, ...] = (
     rollback_forbidden,
     mutable_image,
     recreate_outage,
-    not_authorized,
+    authority.not_authorized,
     suspending.may_not_pause,
     policy_changed,
     observe_only,

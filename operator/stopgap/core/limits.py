@@ -104,7 +104,7 @@ def perhaps_spent(remediations: Iterable[Remediation], now: datetime) -> Iterato
     Whoever carries one out will say. After a crash the next leader looks, and until then it counts as sent.
     """
     for one in remediations:
-        if one.state is RemediationState.PENDING:
+        if one.state in {RemediationState.PENDING, RemediationState.EXECUTING}:
             meta, spec = one.metadata, one.spec
             yield Spent(meta.uid or "", min(now, one.write_until), meta.namespace or "", spec.target_ref.uid, spec.policy_ref.uid)
 

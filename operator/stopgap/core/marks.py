@@ -1,10 +1,12 @@
 """The mark on an object that something was lent to it for a while: it explains itself even when every record of it is lost."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
 
-from stopgap.api.remediation import PlannedScaler, Remediation
+from stopgap.api.plan import PlannedScaler
+from stopgap.api.remediation import Remediation
 from stopgap.core.case import Case, Lent
 from stopgap.model.change import Field
 from stopgap.model.workload import Workload
@@ -26,7 +28,7 @@ def read_mark(text: str, scaler: PlannedScaler | None = None) -> Lent | None:
         uid = str(said["remediationUID"])
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
-    if field is Field.TEMPLATE or not _counts(ours) or not (before is None or _counts(before)):
+    if field in {Field.TEMPLATE, Field.ELSEWHERE} or not _counts(ours) or not (before is None or _counts(before)):
         return None
     return Lent(field, scaler, before, ours, uid)
 
@@ -69,5 +71,14 @@ def unheard(record: Remediation) -> bool:
 
 def still_lent(case: Case) -> Remediation | None:
     """Return what is to be put back first on what is there now; what was changed on an earlier workload itself is gone with it."""
-    left = (one for one in case.left if one.spec.plan.scaler is not None)
-    return next((one for one in (*case.remediations, *left) if one.owes_restore), None)
+    return next((one for one in _owing(case) if one.spec.plan.outside is None), None)
+
+
+def still_done(case: Case, step: str) -> Remediation | None:
+    """Return what this step has done outside the workload before, and what is to be put back first."""
+    return next((one for one in _owing(case) if one.spec.plan.outside is not None and one.spec.step == step), None)
+
+
+def _owing(case: Case) -> Iterator[Remediation]:
+    left = (one for one in case.left if one.spec.plan.outlives)
+    return (one for one in (*case.remediations, *left) if one.owes_restore)

@@ -28,6 +28,8 @@ class Put:
     state: RevertState
     reason: Reason
     message: str
+    claimed: Remediation | None = None
+    """The record as it was last written, where it was taken on before anything was sent."""
 
 
 def owed(one: Remediation, executed_at: datetime | None) -> RevertStatus | None:
@@ -49,7 +51,7 @@ def restore(case: Case, decision: Decision, found: tuple[Finding, ...]) -> Decis
     if one is None:
         return _leftover(case, decision, found)
     unquiet = _unquiet(found)
-    if unquiet is not None and not _asked(one):
+    if unquiet is not None and not _asked(one) and not _begun(one):
         return _held(case, decision, one, unquiet)
     if limits.killed(case):
         return decision
@@ -75,14 +77,25 @@ def waits_for(case: Case) -> bool:
 def _pending(case: Case) -> Iterator[Remediation]:
     """Yield what is to be put back, newest first: later changes were made on top of earlier ones. A failed one waits for a person."""
     for one in (*reversed(case.remediations), *reversed(case.left)):
-        revert = one.status.revert if one.status else None
-        if revert and one.owes_restore and one.state.ended and (revert.state is not RevertState.FAILED or _asked(one)):
+        if one.owes_restore and one.state.ended and _may_be_tried(one):
             yield one
+
+
+def _may_be_tried(one: Remediation) -> bool:
+    """Whether it is not left to a person. Where nobody can tell whether it was put back, it never is again, whoever asks for it."""
+    if one.revert_state is RevertState.OUTCOME_UNKNOWN:
+        return _asked(one) == "abandon"
+    return one.revert_state is not RevertState.FAILED or bool(_asked(one))
+
+
+def _begun(one: Remediation) -> bool:
+    """Whether a copy has taken it on that never said what became of it: that is found out first, whatever fires."""
+    return one.revert_state is RevertState.EXECUTING
 
 
 def _due(case: Case, one: Remediation, decision: Decision) -> bool:
     due_at = one.status.revert.due_at if one.status and one.status.revert else None
-    if _asked(one) or _vanished(case, one):
+    if _asked(one) or _vanished(case, one) or _begun(one):
         return True
     if due_at is not None:
         return case.now >= due_at
@@ -98,9 +111,9 @@ def _holds(case: Case) -> bool:
 
 
 def _vanished(case: Case, one: Remediation) -> bool:
-    """Whether what was changed is gone together with the workload; what was changed on its autoscaler is not."""
+    """Whether what was changed is gone together with the workload; what was changed on its autoscaler or elsewhere is not."""
     work = case.seen.workload
-    return one.spec.plan.scaler is None and (work is None or work.uid != one.spec.target_ref.uid)
+    return not one.spec.plan.outlives and (work is None or work.uid != one.spec.target_ref.uid)
 
 
 def _is_over(case: Case, decision: Decision) -> bool:
@@ -181,13 +194,16 @@ def settled(one: Remediation, put: Put, now: datetime) -> RemediationStatus:
 
 def told(case: Case, decision: Decision, lent: Lent, put: Put) -> Decision:
     """Write down how a restore went, on the Remediation and in the incident's story."""
-    one, failed = lent.remediation, put.state is RevertState.FAILED
+    one, failed = put.claimed or lent.remediation, put.state in {RevertState.FAILED, RevertState.OUTCOME_UNKNOWN}
     if one is None:
         notice = Notice(put.reason, f"{lent.field} of {case.seen.target}: {put.message}", failed)
         # No record would keep a failure from being told at every look; the Event of it is posted once.
         again = replace(decision, notices=(*decision.notices, notice), look_again=IDLE_LOOK)
         return again if failed else _announced(decision, case.now, notice)
-    if failed and one.status and one.status.revert and one.status.revert.state is RevertState.FAILED:
+    told_before = failed and lent.remediation is not None and lent.remediation.revert_state is RevertState.FAILED
+    if told_before and put.claimed is None:
         return replace(decision, look_again=IDLE_LOOK)  # it was told, and is tried for as long as a person asks for it
     decision = replace(decision, remediation=(one, settled(one, put, case.now)))
+    if told_before:
+        return replace(decision, look_again=IDLE_LOOK)
     return _announced(decision, case.now, Notice(put.reason, f"{one.spec.plan.summary}: {put.message}", failed))

@@ -48,6 +48,8 @@ class Situation:
         seen, action = self.case.seen, self.action
         if action is None or seen.live is None or not isinstance(self.aim, Aim) or (self.aim.scaler and not seen.live.scaler_known):
             return None
+        if not self.aim.needs <= seen.live.rights.keys():
+            return None
         if self.rolls_pods and seen.newest is None:
             return None  # a rollout began while it was read; the guard that knows says so
         return action.plan(seen, self.aim)
@@ -55,7 +57,12 @@ class Situation:
     @property
     def rolls_pods(self) -> bool:
         """Whether the action replaces pods, by writing another template."""
-        return self.step.scale is None
+        return self.action is not None and self.action.rolls_pods
+
+    @property
+    def outside(self) -> bool:
+        """Whether the action leaves the workload itself as it is, so that it does not matter who owns it."""
+        return self.action is not None and self.action.outside
 
     @property
     def by_autoscaler(self) -> bool:

@@ -28,7 +28,7 @@ def no_rolling_update(situation: Situation) -> Refusal | None:
 def ordered_ready(situation: Situation) -> Refusal | None:
     """Pods that wait for each other wait for the broken one too: neither another number nor a restart gets past it."""
     work, seen = situation.case.seen.workload, situation.case.seen
-    waits = isinstance(work, StatefulSet) and work.ordered
+    waits = isinstance(work, StatefulSet) and work.ordered and not situation.outside
     ill = _not_ready(seen) if waits else ()
     if not ill or (situation.action is not None and situation.action.undoes):
         return None

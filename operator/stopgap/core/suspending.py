@@ -4,8 +4,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from stopgap.api.plan import RemediationPlan
 from stopgap.api.policy import GitOps
-from stopgap.api.remediation import Remediation, RemediationPlan, RemediationState, RemediationStatus
+from stopgap.api.remediation import Remediation, RemediationState, RemediationStatus
 from stopgap.api.suspension import PlannedSuspension, SuspensionState, SuspensionStatus
 from stopgap.core import lifecycle, limits, pausing
 from stopgap.core.case import Case, Decision, Notice, soonest
@@ -52,7 +53,7 @@ def said(case: Case) -> str:
 def may_not_pause(situation: Situation) -> Refusal | None:
     """The owner of the namespace of a GitOps object grants the right to pause it."""
     found = to_pause(situation.case)
-    if found is None or found.may_patch:
+    if found is None or found.may_patch or situation.outside:
         return None
     return Refusal(Reason.NotAuthorized, f"Stopgap may not suspend {_WORDS[found.kind]} {found.name}; {grant(found.kind, found.namespace)}")
 
@@ -68,7 +69,7 @@ def grant(kind: str, namespace: str) -> str:
 def with_pause(case: Case, plan: RemediationPlan) -> RemediationPlan:
     """Add to a plan which owner is paused first, and what is put back there."""
     found = to_pause(case)
-    if found is None:
+    if found is None or plan.outside is not None:
         return plan
     suspends = PlannedSuspension.model_validate(
         {

@@ -7,7 +7,7 @@ from typing import Final
 
 from stopgap.api.incident import PassedStep, WouldHave
 from stopgap.api.ladder import Source
-from stopgap.api.remediation import Remediation
+from stopgap.api.remediation import Remediation, RemediationState
 from stopgap.core import alerts, attribution, choosing, guards, lifecycle, matching, ordering, response, severity, verification
 from stopgap.core.case import IDLE_LOOK, Case, Decision, Opening, soonest
 from stopgap.core.lifecycle import Story
@@ -169,7 +169,8 @@ def _unwritten(case: Case, story: Story) -> Story:
     message = f"{last.spec.plan.summary} was not written: {last.status.message}"
     if all(entry.message != message[:512] for entry in story.status.timeline):
         story = story.announce(reason, message, warning=True)
-    return lifecycle.escalated(story, reason, message) if reason in {Reason.Refused, Reason.OutcomeUnknown} else story
+    in_vain = last.state is RemediationState.FAILED and not choosing.leads_on(case, last)
+    return lifecycle.escalated(story, reason, message) if in_vain or reason in {Reason.Refused, Reason.OutcomeUnknown} else story
 
 
 def _next_look(case: Case, found: tuple[Finding, ...], choice: choosing.Choice) -> timedelta | None:

@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from stopgap.api.remediation import PlannedScaler
+from stopgap.api.plan import PlannedScaler
 from stopgap.core.marks import RESTORE, read_mark
 from stopgap.effects.errors import KubeError, NotFound
 from stopgap.effects.kube import Kube

@@ -33,6 +33,8 @@ class Lending:
         if plan.revert is None or not (one.owes_restore or one.state.out):
             return None
         # A workload says itself what was lent to it; about its autoscaler nothing else is heard.
+        if plan.outside is not None:
+            return None  # how it is put back was in the record alone
         if plan.scaler is not None:
             self.lose(target, Lent(plan.field, plan.scaler, plan.before, plan.ours, uid))
         return target

@@ -101,6 +101,7 @@ class LiveReads:
             work is None
             or present is None
             or reads.scaler
+            or reads.needs
             or owners.owner(work) is not None
             or not self._rights.known(work.namespace, PLURALS[work.kind])
         ):
@@ -128,12 +129,13 @@ class LiveReads:
         work = case.seen.workload
         if work is None:
             raise ValueError(f"{case.seen.target} has no workload to read about")
-        scaling, standing, templates, (ownership, pausable), may_patch = await asyncio.gather(
+        scaling, standing, templates, (ownership, pausable), may_patch, rights = await asyncio.gather(
             self._scaling(work, wanted=reads.scaler),
             self._standings.of(case),
             self._templates(work.target, _names(case, reads)),
             self._ownership(work),
             self._rights.may_patch(work.namespace, resource=PLURALS[work.kind]),
+            self._rights.of(work.namespace, reads.needs),
         )
         scaler = scaling.scaler if scaling else None
         return Live(
@@ -144,6 +146,7 @@ class LiveReads:
             pausable=pausable,
             drifting_owner=ownership.message if ownership and not ownership.reconciles else "",
             may_patch=may_patch,
+            rights=rights,
             replica_sets=reads.replica_sets,
             scaler=scaler,
             scaler_known=scaling is not None,

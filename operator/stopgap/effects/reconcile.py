@@ -14,8 +14,7 @@ from stopgap.core.case import Case, Decision, Intent, Lent, Reads
 from stopgap.core.changes import change_of
 from stopgap.core.decide import decide, judge
 from stopgap.core.marks import unheard
-from stopgap.core.suspending import Pause
-from stopgap.effects.execute import Executor, Outcome
+from stopgap.effects.execute import Executor
 from stopgap.effects.firstsight import FirstSight
 from stopgap.effects.live import LiveReads
 from stopgap.effects.observe import Observer
@@ -23,7 +22,6 @@ from stopgap.effects.record import Recorder
 from stopgap.effects.telemetry import Telemetry
 from stopgap.effects.writing import Afterwards, Writing
 from stopgap.model.change import Change
-from stopgap.model.conditions import Truth, condition, put
 from stopgap.model.observation import Live, Refusal
 from stopgap.model.reasons import Reason
 from stopgap.model.refs import Target
@@ -195,7 +193,8 @@ class Reconciler:
             return case, Decision()
         self._telemetry.acted(case.seen.target, remediation, outcome)
         log.info("carried out", extra={"remediation": remediation.metadata.name, "state": str(outcome.state), "why": outcome.message})
-        status = _settled(remediation, outcome, self._now(), pause)
+        remediation = outcome.claimed or remediation
+        status = outcome.status(remediation, self._now(), pause)
         done = remediation.model_copy(update={"status": status})
         self._observer.charge(done)
         fresh = replace(_with(self._observer.case(case.seen.target), done), incident=case.incident)
@@ -279,21 +278,3 @@ def _with(case: Case, done: Remediation) -> Case:
     left = tuple(done if one.metadata.uid == done.metadata.uid else one for one in case.left)
     # Where its workload was made anew meanwhile, what is there now is not what it was done to.
     return replace(case, left=left) if done in left else replace(case, remediations=(*others, done))
-
-
-def _settled(remediation: Remediation, outcome: Outcome, now: datetime, pause: Pause | None) -> RemediationStatus:
-    """Turn what became of the write into the remediation's status."""
-    status = remediation.status or RemediationStatus()
-    changes: dict[str, object] = {
-        "state": outcome.state,
-        "message": outcome.message[:1024],
-        "tries": status.tries + outcome.tries,
-        "executed_at": outcome.executed_at,
-        "written_digest": outcome.written_digest,
-        "revert": restoring.owed(remediation, outcome.executed_at),
-        "suspension": suspending.begun(remediation, pause, now),
-    }
-    if outcome.state is not RemediationState.VERIFYING:
-        settled = condition("Succeeded", Truth.FALSE, outcome.reason, outcome.message, now)
-        changes |= {"ended_at": now, "conditions": put(status.conditions, settled)}
-    return status.model_copy(update=changes)

@@ -39,7 +39,7 @@ class Recorder:
     def __init__(self, kube: Kube, records: Records, identity: str) -> None:
         self._kube = kube
         self._records = records
-        self._identity = identity[:128]
+        self.identity = identity[:128]
 
     async def open(self, work: Workload, opening: Opening, number: int) -> Incident:
         """Create the incident, or adopt the one that says the same; another one of that name makes it take the next number."""
@@ -71,11 +71,11 @@ class Recorder:
                 raise
             return found, False
 
-    async def reread(self, incident: Incident) -> Incident | None:
-        """Read an incident again, after a write to it lost a race; None: it is gone."""
-        where = incident.metadata.namespace or "", incident.metadata.name
-        if (found := await self._read(Incident, *where)) is None:
-            self._records.drop(Incident, *where)
+    async def reread(self, known: KindT) -> KindT | None:
+        """Read an object of ours again, after a write to it lost a race; None: it is gone."""
+        where = known.metadata.namespace or "", known.metadata.name
+        if (found := await self._read(type(known), *where)) is None:
+            self._records.drop(type(known), *where)
         return found
 
     async def _highest_number(self, work: Workload) -> int:
@@ -150,7 +150,7 @@ class Recorder:
             "metadata": {"name": name, "namespace": reference["namespace"]},
             "eventTime": exact(now),
             "reportingController": "stopgap.dev/operator",
-            "reportingInstance": self._identity,
+            "reportingInstance": self.identity,
             "action": str(notice.reason),
             "reason": str(notice.reason),
             "regarding": reference,
@@ -206,7 +206,7 @@ class Recorder:
         return self._take(type(stored), raw)
 
     async def _found(self, stored: KindT, status: BaseModel, error: KubeError) -> KindT:
-        """Read once what is stored after all, so that nothing waits for the watch to tell: there what was written, or what others wrote."""
+        """Read once what is stored after all, so that nothing waits for the watch to tell."""
         found = await self._read(type(stored), stored.metadata.namespace or "", stored.metadata.name)
         # Who may carry out an action is settled by the write itself: another copy may have written the very same.
         claim = isinstance(status, RemediationStatus) and status.state is RemediationState.PENDING
@@ -269,8 +269,8 @@ def _same_intent(found: RemediationSpec, wanted: RemediationSpec) -> bool:
 
 
 def _end_state(spec: RemediationSpec) -> tuple[object, ...]:
-    plan = spec.plan
-    return (spec.incident_ref.uid, spec.target_ref.uid, spec.step, plan.field, plan.to_digest, plan.before, plan.ours, plan.scaler)
+    plan, target = spec.plan, spec.target_ref.uid
+    return (spec.incident_ref.uid, target, spec.step, plan.field, plan.to_digest, plan.before, plan.ours, plan.scaler, plan.outside)
 
 
 def replacing_status(version: str | None, status: BaseModel) -> list[dict[str, Any]]:

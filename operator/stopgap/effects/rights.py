@@ -2,12 +2,14 @@
 
 import asyncio
 import time
+from collections.abc import Collection
 from typing import Any, Final
 
 import msgspec
 
 from stopgap.effects.errors import KubeError
 from stopgap.effects.kube import Kube, collection
+from stopgap.model.observation import Right
 
 GRANTED_FOR: Final = 300.0
 """Seconds for which a yes is believed. A right that was taken away meanwhile shows as a refused write, which is one clear refusal."""
@@ -18,8 +20,9 @@ REFUSED_FOR: Final = 20.0
 class Rights:
     """Asks with a SelfSubjectAccessReview, which every ServiceAccount may create and which stores nothing."""
 
-    def __init__(self, kube: Kube) -> None:
+    def __init__(self, kube: Kube, own_namespace: str) -> None:
         self._kube = kube
+        self.own_namespace = own_namespace
         self._known: dict[tuple[str, str, str], tuple[bool, float]] = {}
         self._asking: dict[tuple[str, str], asyncio.Task[bool]] = {}
 
@@ -30,11 +33,22 @@ class Rights:
         if time.monotonic() < until:
             return answer
         try:
-            answer = await self._ask(*key)
+            answer = await self._ask(namespace, Right("patch", group, resource))
         except KubeError:
             return True
         self._known[key] = (answer, time.monotonic() + (GRANTED_FOR if answer else REFUSED_FOR))
         return answer
+
+    async def of(self, namespace: str, needs: Collection[Right]) -> dict[Right, bool]:
+        """Say of each right whether we have it. When the question fails, the act itself will tell."""
+
+        async def one(right: Right) -> bool:
+            try:
+                return await self._ask(self.own_namespace if right.platform else namespace, right)
+            except KubeError:
+                return True
+
+        return dict(zip(needs, await asyncio.gather(*(one(right) for right in needs)), strict=True))
 
     def known(self, namespace: str, resource: str = "deployments") -> bool:
         """Whether a yes for these workloads there is still believed, so that nobody has to be asked."""
@@ -53,8 +67,8 @@ class Rights:
         """Believe nothing about a namespace any more."""
         self._known = {key: known for key, known in self._known.items() if key[0] != namespace}
 
-    async def _ask(self, namespace: str, group: str, resource: str) -> bool:
-        attributes = {"namespace": namespace, "verb": "patch", "group": group, "resource": resource}
+    async def _ask(self, namespace: str, right: Right) -> bool:
+        attributes = {"namespace": namespace, "verb": right.verb, "group": right.group, "resource": right.resource, "name": right.name}
         body: dict[str, Any] = {
             "apiVersion": "authorization.k8s.io/v1",
             "kind": "SelfSubjectAccessReview",

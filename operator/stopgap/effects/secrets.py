@@ -7,7 +7,6 @@ from typing import Any
 import msgspec
 from pydantic import SecretStr
 
-from stopgap.api.clusterpolicy import ClusterRemediationPolicy
 from stopgap.effects.errors import Forbidden, KubeError, NotFound
 from stopgap.effects.kube import Kube, item
 from stopgap.model.observation import Refusal
@@ -22,9 +21,9 @@ class Secrets:
         self._kube = kube
         self._own_namespace = own_namespace
 
-    def where(self, policy_kind: str, namespace: str) -> str:
-        """Say in which namespace the Secrets of a policy are that decides about a workload of this namespace."""
-        return self._own_namespace if policy_kind == ClusterRemediationPolicy.__name__ else namespace
+    def where(self, namespace: str, *, platform: bool) -> str:
+        """Say where the Secrets of a policy are: of the platform's, in our own namespace; of others, in theirs."""
+        return self._own_namespace if platform else namespace
 
     async def read(self, namespace: str, ref: SecretKeyRef) -> SecretStr | Refusal:
         """Read one value, without the line end that an editor leaves behind; or say why there is none, in words that tell nothing of it."""

@@ -10,7 +10,7 @@ from stopgap.api import Incident, Remediation
 from stopgap.api.remediation import RemediationStatus
 from stopgap.core.storm import Stage
 from stopgap.effects.errors import KubeError
-from stopgap.effects.execute import Outcome
+from stopgap.effects.outcome import Outcome
 from stopgap.model.refs import Target
 
 log = logging.getLogger(__name__)

@@ -7,10 +7,10 @@ from typing import Any, Final
 import msgspec
 
 from stopgap.api import Remediation
-from stopgap.api.remediation import PlannedScaler
+from stopgap.api.plan import PlannedScaler
 from stopgap.core.marks import RESTORE
 from stopgap.effects.kube import item
-from stopgap.model.change import Change, Field, ReplaceTemplate
+from stopgap.model.change import Field, ReplaceTemplate, Write
 from stopgap.model.refs import Target
 from stopgap.model.template import Template
 
@@ -128,7 +128,7 @@ def first_look(remediation: Remediation) -> Look:
     return Look(place_of(remediation).uid, generation, {}, spec.plan.from_digest, None, False, False)
 
 
-def operations(where: Place, look: Look, change: Change | None, marks: dict[str, str | None]) -> list[dict[str, Any]]:
+def operations(where: Place, look: Look, change: Write | None, marks: dict[str, str | None]) -> list[dict[str, Any]]:
     """Return the JSON patch: tests that the object is as it was seen, then the field, if any, and its marks (None: removed).
 
     A generation tells of any change of the spec or of annotations. Where there is none, the old value and the old marks are tested.
@@ -141,7 +141,7 @@ def operations(where: Place, look: Look, change: Change | None, marks: dict[str,
     return [*tests, *(_field(where, look, change) if change else ()), *annotating(look.annotations, marks)]
 
 
-def _field(where: Place, look: Look, change: Change) -> list[dict[str, Any]]:
+def _field(where: Place, look: Look, change: Write) -> list[dict[str, Any]]:
     pointer = POINTERS[where.field]
     if isinstance(change, ReplaceTemplate):
         return [{"op": "replace", "path": pointer, "value": change.template.body}]

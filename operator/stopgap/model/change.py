@@ -1,10 +1,15 @@
-"""What Stopgap may do to a workload: plain values, carried out by one module (effects/execute.py)."""
+"""What Stopgap may do to a workload, or beside it: plain values, carried out by one module for each kind of effect (effects/execute.py)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
+from typing import ClassVar
 
-from stopgap.model.observation import Scaler
+from stopgap.model.base import ApiModel, Rule
+from stopgap.model.deed import Deed
+from stopgap.model.http import HttpChange
+from stopgap.model.observation import Right, Scaler
 from stopgap.model.template import Template
 from stopgap.model.workload import Revision
 
@@ -20,6 +25,8 @@ class Field(StrEnum):
     """`/spec/minReplicas` of the HorizontalPodAutoscaler that scales the workload."""
     MIN_REPLICA_COUNT = "MinReplicaCount"
     """`/spec/minReplicaCount` of the KEDA ScaledObject that scales the workload."""
+    ELSEWHERE = "Elsewhere"
+    """Nothing of the workload: what is done is outside it (plan.outside)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +45,8 @@ class Known:
     good: tuple[Good, ...] = ()
     denied: frozenset[str] = frozenset()
     """Digests of templates that are not gone back to."""
+    platform: bool = False
+    """Whether it is a policy of the platform that decides: its Secrets are in Stopgap's own namespace."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +58,31 @@ class Aim:
     """The ReplicaSet whose template is put back."""
     scaler: bool = False
     """Whether the autoscaler of the workload has to be read before anything can be planned."""
+    needs: frozenset[Right] = frozenset()
+    """What an action outside the workload needs to be allowed to do: the API server is asked before anything is planned."""
+
+
+class Outside(ApiModel):
+    """What is done outside the workload: exactly one thing, under the name of its action."""
+
+    cel: ClassVar = (Rule("[has(self.http)].exists_one(x, x)", "exactly one thing is done"),)
+    http: HttpChange | None = None
+    """The HTTP call that is sent, and the one that puts it back. Secrets are read when it is sent."""
+
+    @property
+    def kind(self) -> str:
+        """Its name: the one member that is set."""
+        return next(name for name in type(self).model_fields if getattr(self, name) is not None)
+
+    @property
+    def deed(self) -> Deed:
+        """The one thing that is set."""
+        found: Deed = getattr(self, self.kind)
+        return found
+
+    def filled(self, values: Mapping[str, str]) -> "Outside":
+        """Put the incident's own names in the place of the marks."""
+        return self.model_copy(update={self.kind: self.deed.filled(values)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +107,8 @@ class Plan:
     """The number that is replaced; None: the field was not set."""
     ours: int | None = None
     """The number that is written."""
+    outside: Outside | None = None
+    """What is done outside the workload, in place of a write to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,4 +128,7 @@ class SetNumber:
     """None: the field is removed again."""
 
 
-Change = ReplaceTemplate | SetNumber
+Write = ReplaceTemplate | SetNumber
+"""Guarded by a test in the very write (effects/execute.py)."""
+Change = Write | Outside
+"""What is outside has no such test: one executor wins it first, and it is sent by that one only (effects/outside.py)."""

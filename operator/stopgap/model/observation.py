@@ -30,6 +30,24 @@ class Scaler:
 
 
 @dataclass(frozen=True, slots=True)
+class Right:
+    """One thing that the API server allows or not, in the namespace of the workload."""
+
+    verb: str
+    group: str
+    resource: str
+    name: str = ""
+    """Empty: any object of that kind."""
+    platform: bool = False
+    """In Stopgap's own namespace instead."""
+
+    def __str__(self) -> str:
+        """Read as a person would say it: `get secrets/unleash`."""
+        resource = f"{self.resource}.{self.group}" if self.group else self.resource
+        return f"{self.verb} {resource}{f'/{self.name}' if self.name else ''}"
+
+
+@dataclass(frozen=True, slots=True)
 class Pausable:
     """A GitOps owner of the workload that could be paused."""
 
@@ -70,6 +88,8 @@ class Live:
     """Whether it was asked for."""
     may_patch_scaler: bool = True
     """Whether the API server says that we may patch what scales the workload."""
+    rights: Mapping[Right, bool] = field(default_factory=dict)
+    """Whether the API server allows what an action outside the workload needs, as far as it was asked."""
     disruption_floor: int = 0
     """Pods that PodDisruptionBudgets need, where that was asked for."""
     replica_sets: frozenset[str] = frozenset()
@@ -80,9 +100,10 @@ class Live:
     confirmed: bool = True
     """Whether policy, config and namespace were read too. If not, that is done beside the intent, before anything is written."""
 
-    def covers(self, replica_sets: frozenset[str], *, scaler: bool) -> bool:
+    def covers(self, replica_sets: frozenset[str], *, scaler: bool, needs: frozenset[Right] = frozenset()) -> bool:
         """Whether everything that is needed was asked for."""
-        return replica_sets <= self.replica_sets | self.templates.keys() and (self.scaler_known or not scaler)
+        known = replica_sets <= self.replica_sets | self.templates.keys() and (self.scaler_known or not scaler)
+        return known and needs <= self.rights.keys()
 
 
 @dataclass(frozen=True, slots=True)

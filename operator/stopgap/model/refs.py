@@ -48,6 +48,11 @@ class PolicyRef(ApiModel):
     name: Name
     """Name of the policy."""
 
+    @property
+    def platform(self) -> bool:
+        """Whether it is one of the platform's."""
+        return self.kind == "ClusterRemediationPolicy"
+
 
 class PolicyUidRef(PolicyRef):
     """The policy that decided, pinned to the generation that was read."""

@@ -29,7 +29,7 @@ def test_the_cluster_wide_role_changes_nothing_but_our_own_kinds_and_events() ->
 def test_each_action_has_a_role_that_nobody_is_bound_to() -> None:
     found = manifests(render_rbac())
     bound = {one["roleRef"]["name"] for key, one in found.items() if key[0].endswith("Binding")}
-    for action in ACTIONS:
+    for action in (one for one in ACTIONS if one.rules):
         role = found["ClusterRole", "", f"stopgap-action-{action.name}"]
         assert [rule["verbs"] for rule in role["rules"]] == [list(rule.verbs) for rule in action.rules]
         assert role["metadata"]["name"] not in bound

@@ -35,15 +35,16 @@ from tests.conftest import (
 )
 from tests.stateful import make_stateful
 
+from stopgap.api import Remediation
 from stopgap.api.config import ConfigSpec
-from stopgap.core import choosing, freeze, guards, knowngood, limits, stateful, suspending
+from stopgap.core import authority, choosing, freeze, guards, knowngood, limits, stateful, suspending
 from stopgap.core.case import Case
 from stopgap.core.decide import decide, judge
 from stopgap.core.guards import Guard
 from stopgap.core.situation import Situation
 from stopgap.core.storm import CLUSTER, Breaker, Count, Stage
 from stopgap.model.change import Known
-from stopgap.model.observation import Pausable, Refusal
+from stopgap.model.observation import Pausable, Refusal, Right
 from stopgap.model.reasons import Reason
 from stopgap.model.refs import Target
 from stopgap.model.template import Template
@@ -71,6 +72,38 @@ class Row:
 
 def seen_case(*, live: dict[str, Any] | None = None, policy: dict[str, Any] | None = None, **seen: Any) -> Case:
     return make_case(seen=make_seen(live=make_live(**(live or {})), **seen), policy=make_policy(**(policy or {})))
+
+
+FLAG_OFF: dict[str, Any] = {
+    "name": "flag-off",
+    "when": {"triggers": ["crash"]},
+    "http": {
+        "url": "http://admin.shop.svc/flag",
+        "headers": [{"name": "Authorization", "secretRef": {"name": "unleash", "key": "token"}}],
+        "body": '{"feature": false}',
+        "restore": {"url": "http://admin.shop.svc/flag", "body": '{"feature": true}'},
+    },
+}
+TOKEN = Right("get", "", "secrets", "unleash")
+
+
+def calling_case(*, may: bool, **changes: Any) -> Case:
+    """The bad release under a policy whose only step is an HTTP call."""
+    seen = make_seen(live=make_live(rights={TOKEN: may}))
+    return make_case(seen=seen, policy=make_policy(steps=[FLAG_OFF]), **changes)
+
+
+def called(step: str) -> Remediation:
+    """A call of an earlier incident that is to be put back by a person."""
+    plan = {"summary": "flag was turned off", "field": "Elsewhere", "outside": {"http": FLAG_OFF["http"]}, "revert": {"on": "Manual"}}
+    status = {
+        **executed(ago(hours=9)),
+        "state": "Succeeded",
+        "endedAt": ago(hours=8),
+        "fieldsReturned": True,
+        "revert": {"state": "Pending"},
+    }
+    return make_remediation(incident="api-0", name=f"r-{step}", step=step, action="Http", plan=plan, status=status)
 
 
 def config_case(**config: Any) -> Case:
@@ -778,11 +811,27 @@ ROWS = (
     ),
     Row(
         "the namespace's owner has not granted it",
-        guards.not_authorized,
+        authority.not_authorized,
         Reason.NotAuthorized,
         ("may not patch deployments in shop", "kubectl create rolebinding", "-n shop"),
         seen_case(live={"may_patch": False}),
         seen_case(live={"may_patch": True}),
+    ),
+    Row(
+        "a Secret that a call takes may not be read",
+        authority.not_authorized,
+        Reason.NotAuthorized,
+        ("may not get secrets/unleash in shop", "resourceNames"),
+        calling_case(may=False),
+        calling_case(may=True),
+    ),
+    Row(
+        "what a call changed was not put back yet",
+        guards.target_busy,
+        Reason.TargetBusy,
+        ("flag was turned off", "has not been put back yet"),
+        replace(calling_case(may=True), remediations=(called("flag-off"),)),
+        replace(calling_case(may=True), remediations=(called("another-flag-off"),)),
     ),
     Row(
         "the policy changed a moment ago",

@@ -3,7 +3,7 @@
 import pytest
 from tests.conftest import make_workload
 
-from stopgap.api.remediation import PlannedScaler
+from stopgap.api.plan import PlannedScaler
 from stopgap.core.case import Lent
 from stopgap.core.marks import RESTORE, lent_by_mark, mark, read_mark
 from stopgap.model.change import Field

@@ -9,7 +9,7 @@ from tests.conftest import GOOD, NOW, ago, make_case, make_incident, make_policy
 
 from stopgap.api import Remediation
 from stopgap.api.config import ConfigSpec
-from stopgap.api.remediation import PlannedScaler
+from stopgap.api.plan import PlannedScaler
 from stopgap.api.revert import RevertState
 from stopgap.core import restoring
 from stopgap.core.case import Case, Lent

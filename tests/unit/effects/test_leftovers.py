@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from tests.conftest import TARGET
 
-from stopgap.api.remediation import PlannedScaler
+from stopgap.api.plan import PlannedScaler
 from stopgap.core.case import Lent
 from stopgap.core.marks import RESTORE, mark
 from stopgap.effects import leftovers

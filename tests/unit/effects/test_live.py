@@ -17,7 +17,7 @@ def reads() -> LiveReads:
     """Live reads over a connection that was never opened: they must come to an answer without asking."""
     kube = Kube(Connection("http://127.0.0.1:1", no_credentials))
     records = Records(lambda _: None, lambda _: None)
-    return LiveReads(kube, records, Rights(kube), own_namespace="stopgap-system", argocd_namespace="argocd")
+    return LiveReads(kube, records, Rights(kube, "stopgap-system"), own_namespace="stopgap-system", argocd_namespace="argocd")
 
 
 async def test_an_owner_whose_name_no_object_can_have_is_one_that_cannot_be_read() -> None:

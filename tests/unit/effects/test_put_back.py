@@ -10,9 +10,10 @@ from tests.conftest import TARGET, UID, make_remediation
 from stopgap.api.revert import RevertState
 from stopgap.core.marks import RESTORE, lent_by, mark
 from stopgap.core.restoring import Put
-from stopgap.effects import execute
+from stopgap.effects import objects
 from stopgap.effects.errors import Conflict, Forbidden, Invalid, KubeError, NotFound, Rejected, Unanswered
-from stopgap.effects.execute import MOST_TRIES, Executor
+from stopgap.effects.execute import Executor
+from stopgap.effects.objects import MOST_TRIES
 from stopgap.effects.written import LAST_ACTION
 from stopgap.model.reasons import Reason
 
@@ -57,11 +58,11 @@ class Server:
 
 @pytest.fixture(autouse=True)
 def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(execute, "_PAUSE_BETWEEN_LOOKS", 0)
+    monkeypatch.setattr(objects, "PAUSE_BETWEEN_LOOKS", 0)
 
 
 async def put_back(server: Server, *, abandoned: bool = False) -> Put | None:
-    executor = Executor(server, None, None)  # type: ignore[arg-type]  # the server stands in for it, and nothing else is asked
+    executor = Executor(server, None, None, None)  # type: ignore[arg-type]  # the server stands in for it, and nothing else is asked
     return await executor.put_back(TARGET, UID, replace(LENT, abandoned=abandoned))
 
 

@@ -60,6 +60,7 @@ async def test_why_there_is_no_value_is_said_in_our_own_words(server: Server, re
     assert (refusal.reason, said in refusal.message, "hidden" in refusal.message) == (reason, True, False)
 
 
-@pytest.mark.parametrize(("kind", "where"), [("RemediationPolicy", "shop"), ("ClusterRemediationPolicy", "stopgap-system")])
-def test_the_platform_s_secrets_are_in_its_own_namespace(kind: str, where: str) -> None:
-    assert Secrets(Server(None), "stopgap-system").where(kind, "shop") == where  # type: ignore[arg-type]  # nothing is asked
+@pytest.mark.parametrize(("platform", "where"), [(False, "shop"), (True, "stopgap-system")])
+def test_the_platform_s_secrets_are_in_its_own_namespace(platform: bool, where: str) -> None:  # noqa: FBT001 - a column of the table
+    secrets = Secrets(Server(None), "stopgap-system")  # type: ignore[arg-type]  # nothing is asked
+    assert secrets.where("shop", platform=platform) == where

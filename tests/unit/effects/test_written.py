@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from tests.conftest import GOOD, make_remediation
 
-from stopgap.api.remediation import PlannedScaler
+from stopgap.api.plan import PlannedScaler
 from stopgap.core.marks import RESTORE
 from stopgap.effects.written import LAST_ACTION, Look, first_look, look_at, operations, place
 from stopgap.model.change import Field, ReplaceTemplate, SetNumber

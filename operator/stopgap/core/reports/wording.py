@@ -9,6 +9,7 @@ _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 STATES: Final[Mapping[str, str]] = {
     "AwaitingApproval": "waits for a person to approve it",
     "Pending": "is being carried out",
+    "Executing": "is being carried out",
     "Verifying": "done, and being verified",
     "Succeeded": "done, and it helped",
     "Failed": "done, and it did not help",
@@ -22,8 +23,10 @@ STATES: Final[Mapping[str, str]] = {
 """What each state of a Remediation means to somebody who waits."""
 REVERTS: Final[Mapping[str, str]] = {
     "Pending": "it is put back later",
+    "Executing": "it is being put back",
     "Held": "it stays until the signals are quiet",
     "Failed": "it could not be put back by itself",
+    "OutcomeUnknown": "whether it was put back cannot be told",
     "Done": "it was put back",
 }
 
