@@ -4,24 +4,17 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Annotated, ClassVar, Final
 
-import re2
-from pydantic import Field, StringConstraints, field_validator
+from pydantic import Field
 
 from stopgap.detectors.polled import Polled
 from stopgap.model.base import HttpUrl
 from stopgap.model.duration import Duration, spell
+from stopgap.model.pattern import Pattern, compiled
 from stopgap.model.query import Answer, Asking, Query, Request, Response, Sample, Silence, filled
 from stopgap.model.reasons import Reason
 from stopgap.model.workload import State
 
-_MOST_MEMORY: Final = 1 << 20
 _USUAL: Final = range(200, 300)
-
-
-def _compiled(pattern: str) -> re2._Regexp:
-    options = re2.Options()
-    options.max_mem, options.log_errors = _MOST_MEMORY, False
-    return re2.compile(pattern, options)
 
 
 class HttpProbe(Polled):
@@ -38,18 +31,8 @@ class HttpProbe(Polled):
     """The status codes that are good. Default: 200 to 299."""
     slower_than: Duration | None = None
     """A whole answer that takes longer than this is bad."""
-    body_matches: Annotated[str, StringConstraints(min_length=1, max_length=256)] | None = None
+    body_matches: Pattern | None = None
     """A regular expression (RE2) that must be found in the first 64 KiB of the body."""
-
-    @field_validator("body_matches")
-    @classmethod
-    def _can_be_compiled(cls, pattern: str | None) -> str | None:
-        if pattern is not None:
-            try:
-                _compiled(pattern)
-            except re2.error as error:
-                raise ValueError(f"{pattern!r} is no RE2 expression") from error
-        return pattern
 
     def wants(self, asking: Asking) -> Query:
         """Ask the URL."""
@@ -69,5 +52,5 @@ class HttpProbe(Polled):
             yield f"status {reply.status} is not {', '.join(map(str, self.status)) or '200 to 299'}"
         if self.slower_than is not None and reply.timing.total > self.slower_than.total_seconds():
             yield f"slower than {spell(self.slower_than)}"
-        if self.body_matches is not None and not _compiled(self.body_matches).search(reply.body.decode(errors="replace")):
+        if self.body_matches is not None and not compiled(self.body_matches).search(reply.body.decode(errors="replace")):
             yield "the body does not match" + ("" if reply.whole else " in its first 64 KiB")

@@ -7,7 +7,7 @@ import asyncio
 import socket
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from enum import StrEnum
 from importlib.metadata import version
 from typing import Any, Self
@@ -179,24 +179,36 @@ class Kube:
     async def lines(
         self, path: str, params: Params | None = None, *, opened: Callable[[], None] | None = None
     ) -> AsyncGenerator[bytes, None]:
-        """Follow a streamed answer (watch, log) line by line, however long a line is. Ends where the server ends it.
+        """Follow a watch line by line, however long a line is. Ends where the server ends it.
 
         `opened` is called when the server has agreed, which may be long before the first line.
 
-        Raises Unanswered when it breaks or is silent for SILENCE_SECONDS. Wrap it in contextlib.aclosing: leaving closes it.
+        Raises what chunks() raises. Wrap it in contextlib.aclosing: leaving closes it.
         """
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=self.CONNECT_SECONDS, sock_read=self.SILENCE_SECONDS)
         begun: list[bytes] = []
-        async with self._answer("watch", path, params=params, timeout=timeout) as answer:
-            if opened is not None:
-                opened()
-            async for chunk in answer.content.iter_any():
+        async with aclosing(self.chunks(path, params, opened=opened)) as chunks:
+            async for chunk in chunks:
                 head, *more = chunk.split(b"\n")
                 begun.append(head)
                 for start in more:
                     line, begun = b"".join(begun), [start]
                     if line:
                         yield line
+
+    async def chunks(
+        self, path: str, params: Params | None = None, *, opened: Callable[[], None] | None = None
+    ) -> AsyncGenerator[bytes, None]:
+        """Follow a streamed answer as it comes: no more of it is held than a chunk.
+
+        Raises Unanswered when it breaks or is silent for SILENCE_SECONDS. Wrap it in contextlib.aclosing: leaving closes it.
+        """
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=self.CONNECT_SECONDS, sock_read=self.SILENCE_SECONDS)
+        verb = "get" if resource_of(path)[1] else "watch"
+        async with self._answer(verb, path, params=params, timeout=timeout) as answer:
+            if opened is not None:
+                opened()
+            async for chunk in answer.content.iter_any():
+                yield chunk
 
     async def _ask(self, verb: str, path: str, *, params: Params | None = None, body: object = None, content_type: str = _JSON) -> bytes:
         seconds = self.READ_SECONDS if verb in {"get", "list"} else self.WRITE_SECONDS
