@@ -71,7 +71,7 @@ class Runtime:
         self.lease = Lease(
             self.kube, namespace=settings.own_namespace, name="stopgap", identity=settings.identity, won=self._won, lost=self._lost
         )
-        self.polling = Polling(self.index, self.records, self._rosters, server=connection.server, leading=self.leading, soon=self._add_soon)
+        self.polling = Polling(self.kube, self.index, self.records, rosters=self._rosters, leading=self.leading, soon=self._add_soon)
         self.headcount: Headcount = Headcount(self.index, self.records, self._rosters)
         self.recorder = Recorder(self.kube, self.records, settings.identity)
         self.storm = StormKeeper(

@@ -108,6 +108,15 @@ def test_a_policy_can_do_no_more_than_its_author(shop: Shop, reporter: str, deve
     assert "created" in as_user(shop, developer, "create", "-f", "-", stdin=scaling)
 
 
+def test_a_policy_sees_no_more_than_its_author(shop: Shop, reporter: str) -> None:
+    listening = yaml.safe_dump(policy("ear", steps=[], triggers=[{"name": "logs", "logErrors": {"pattern": "ERROR", "above": 50}}]))
+    assert "rita may not get pods/log" in as_user(shop, reporter, "create", "-f", "-", stdin=listening)
+    shop.kubectl("create", "role", "reader", "--verb=get", "--resource=pods/log")
+    grant(shop, reporter, "reader", kind="role")
+    may(shop, reporter, "get", "pods/log")
+    assert "created" in as_user(shop, reporter, "create", "-f", "-", stdin=listening)
+
+
 def test_only_stopgap_writes_its_records(shop: Shop) -> None:
     shop.kubectl("create", "-f", "-", stdin=incident(target=None))
     everything = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "all"}}

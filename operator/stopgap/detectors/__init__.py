@@ -7,13 +7,25 @@ from stopgap.detectors.alert import AlertTrigger
 from stopgap.detectors.crash_loop import CrashLoop
 from stopgap.detectors.http_probe import HttpProbe
 from stopgap.detectors.image_pull import ImagePull
+from stopgap.detectors.log_errors import LogErrors
 from stopgap.detectors.polled import Polled
 from stopgap.detectors.prometheus import Prometheus
 from stopgap.detectors.rollout_stuck import RolloutStuck
 from stopgap.detectors.unavailable import Unavailable
 from stopgap.model.observation import Finding, Observation
 
-__all__ = ["AlertTrigger", "CrashLoop", "Detector", "HttpProbe", "ImagePull", "Polled", "Prometheus", "RolloutStuck", "Unavailable"]
+__all__ = [
+    "AlertTrigger",
+    "CrashLoop",
+    "Detector",
+    "HttpProbe",
+    "ImagePull",
+    "LogErrors",
+    "Polled",
+    "Prometheus",
+    "RolloutStuck",
+    "Unavailable",
+]
 
 
 class Detector(Protocol):

@@ -6,18 +6,18 @@ from typing import Annotated, ClassVar, Final
 
 from pydantic import Field
 
-from stopgap.detectors.polled import Polled
+from stopgap.detectors.polled import PolledInARow
 from stopgap.model.base import HttpUrl
 from stopgap.model.duration import Duration, spell
 from stopgap.model.pattern import Pattern, compiled
-from stopgap.model.query import Answer, Asking, Query, Request, Response, Sample, Silence, filled
+from stopgap.model.query import Answer, Asking, Query, Request, Response, Sample, Silence, filled, replies
 from stopgap.model.reasons import Reason
 from stopgap.model.workload import State
 
 _USUAL: Final = range(200, 300)
 
 
-class HttpProbe(Polled):
+class HttpProbe(PolledInARow):
     """Fires when an HTTP GET fails: no answer, another status, too slow, or not the expected body. Redirects are not followed.
 
     A namespaced policy reaches the Services of its own namespace, and what the platform allows (RemediationConfig `outbound.allow`).
@@ -40,7 +40,7 @@ class HttpProbe(Polled):
 
     def assess(self, answer: Answer, at: datetime) -> Sample:
         """Say whether the answer is as it should be."""
-        (reply,) = answer
+        (reply,) = replies(answer, Response)
         if isinstance(reply, Silence):
             return Sample(at, State.FIRING if reply.theirs else State.UNKNOWN, reply.why)
         told = f"status {reply.status} ({reply.timing})"

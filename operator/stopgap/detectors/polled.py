@@ -16,13 +16,11 @@ _USUALLY: Final = timedelta(seconds=5)
 
 
 class Polled(ApiModel):
-    """A signal that has to be asked for. Subclasses say what to ask (`wants`) and what an answer means (`assess`)."""
+    """A signal that has to be asked for. Subclasses say what to ask (`wants`), what an answer means (`assess`), how many bad ones fire."""
 
     reason: ClassVar[Reason]
     interval: Annotated[Duration, Field(ge=timedelta(seconds=1), le=timedelta(hours=1))] = timedelta(seconds=15)
     """How often it is asked, from 1s to 1h. After two intervals without an answer nothing is known any more."""
-    failures: Annotated[int, Field(ge=1, le=20)] = 3
-    """So many bad answers in a row fire."""
     timeout: Annotated[Duration, Field(ge=timedelta(milliseconds=100), le=timedelta(minutes=1))] | None = None
     """How long an answer may take in all, from the name lookup to its last byte; at most one interval. Default: 5s, or the interval."""
 
@@ -37,6 +35,11 @@ class Polled(ApiModel):
         """How long an answer may take."""
         return self.timeout or min(_USUALLY, self.interval)
 
+    @property
+    def needed(self) -> int:
+        """How many bad answers in a row fire."""
+        raise NotImplementedError
+
     def wants(self, asking: Asking) -> Query:
         """Return what is to be asked; a query without requests where there is nobody to ask."""
         raise NotImplementedError
@@ -48,7 +51,7 @@ class Polled(ApiModel):
     def state(self, samples: tuple[Sample, ...], now: datetime) -> State:
         """Return the verdict of the samples."""
         row = unbroken(samples, now, self.interval)
-        if not row or (row[0].state is State.FIRING and len(row) < self.failures):
+        if not row or (row[0].state is State.FIRING and len(row) < self.needed):
             return State.UNKNOWN
         return row[0].state
 
@@ -70,7 +73,7 @@ class Polled(ApiModel):
         row = unbroken(samples, seen.now, self.interval)
         kind = Reason.SignalUnknown
         if row and row[0].state is State.FIRING:
-            kind, message = self.reason, f"{row[0].message}; fewer than {self.failures} times in a row so far"
+            kind, message = self.reason, f"{row[0].message}; fewer than {self.needed} times in a row so far"
         elif row:
             message = row[0].message
         elif samples:
@@ -79,3 +82,15 @@ class Polled(ApiModel):
             message = "nothing has been asked yet" if not seen.samples.get(trigger) else "nothing has been asked since the last action yet"
         # The next answer may bring no new verdict to the sampler, and yet be the first that counts here.
         return Finding(trigger, kind, State.UNKNOWN, message, look_again=self.interval)
+
+
+class PolledInARow(Polled):
+    """One that fires after so many bad answers in a row."""
+
+    failures: Annotated[int, Field(ge=1, le=20)] = 3
+    """So many bad answers in a row fire."""
+
+    @property
+    def needed(self) -> int:
+        """How many bad answers in a row fire."""
+        return self.failures

@@ -7,9 +7,9 @@ from typing import Annotated, ClassVar, Final
 import msgspec
 from pydantic import StringConstraints
 
-from stopgap.detectors.polled import Polled
+from stopgap.detectors.polled import PolledInARow
 from stopgap.model.base import ApiModel, HttpUrl, Rule
-from stopgap.model.query import Answer, Asking, Query, Request, Response, Sample, Silence, filled
+from stopgap.model.query import Answer, Asking, Query, Request, Response, Sample, Silence, filled, replies
 from stopgap.model.reasons import Reason
 from stopgap.model.workload import State
 
@@ -56,7 +56,7 @@ class MinSamples(ApiModel):
     """With less than this, the signal is Unknown: it neither fires nor counts as healthy."""
 
 
-class Prometheus(Polled):
+class Prometheus(PolledInARow):
     """Fires when a metric is above or below a threshold. No data, NaN and warnings are Unknown: end a query with `or vector(0)` to mean 0.
 
     It must have been within the threshold right before the trouble, with Stopgap watching; otherwise no release is blamed for it.
@@ -91,7 +91,7 @@ class Prometheus(Polled):
         if not answer:
             return Sample(at, State.UNKNOWN, _NOBODY)
         try:
-            values, *counts = (_values(one) for one in answer)
+            values, *counts = (_values(one) for one in replies(answer, Response))
             self._enough(counts)
             return self._compared(values, at)
         except _Unclear as why:

@@ -20,7 +20,7 @@ import httpx
 
 from stopgap.core.reach import Address, Reach
 from stopgap.model.duration import spell
-from stopgap.model.query import PLATFORM, Answer, Query, Request, Response, Silence, Timing
+from stopgap.model.query import PLATFORM, Request, Response, Silence, Timing
 
 MOST_BYTES: Final = 64 * 1024
 MOST_LOOKUPS, MOST_LOOKUPS_OF_A_NAMESPACE = 32, 8
@@ -57,10 +57,6 @@ class Egress:
     async def addresses(self, host: str) -> list[Address]:
         """Return what a host of the platform means."""
         return await self._lookups.addresses(host, PLATFORM)
-
-    async def ask(self, query: Query) -> Answer:
-        """Send all requests of a query at once, and return what became of each within the query's deadline."""
-        return tuple(await asyncio.gather(*(self.send(one, scope=query.scope, deadline=query.deadline) for one in query.requests)))
 
     async def send(self, request: Request, *, scope: str, deadline: timedelta) -> Response | Silence:
         """Send one request, once, and return what became of it within the deadline."""

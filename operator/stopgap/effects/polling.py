@@ -1,7 +1,9 @@
 """Connects the sampler with what it asks for and whom it may ask. Started by the runtime; decisions only read its samples."""
 
+import asyncio
 import os
 from collections.abc import Callable
+from typing import assert_never
 from urllib.parse import urlsplit
 
 from stopgap.api.clusterpolicy import Policy
@@ -10,10 +12,13 @@ from stopgap.core.reach import Address, Reach
 from stopgap.detectors import Polled
 from stopgap.effects.egress import Egress
 from stopgap.effects.index import Index
+from stopgap.effects.kube import Kube
 from stopgap.effects.observe import handled
+from stopgap.effects.polledpods import PolledPods
 from stopgap.effects.records import Records
 from stopgap.effects.rosters import Rosters
 from stopgap.effects.sampler import Sampler
+from stopgap.model.query import Answer, Asked, LogRequest, Query, Reply, Request
 from stopgap.model.refs import Target
 
 
@@ -22,24 +27,25 @@ class Polling:
 
     def __init__(  # noqa: PLR0913 - whom it asks, for whom, and whom it tells
         self,
+        kube: Kube,
         index: Index,
         records: Records,
-        rosters: Rosters,
         *,
-        server: str,
+        rosters: Rosters,
         leading: Callable[[], bool],
         soon: Callable[[Target], None],
     ) -> None:
         self._index = index
         self._records = records
         self._rosters = rosters
-        self._server = server
+        self._server = kube.connection.server
         self._servers: frozenset[Address] = frozenset()
         self._reach = Reach(ConfigSpec().outbound)
         self.egress = Egress(self._present_reach)
         """The one way out, for whatever else the policies declare."""
+        self._pods = PolledPods(kube, index)
         self.sampler = Sampler(
-            self.egress.ask,
+            self._ask,
             targets=lambda: [work.target for work in index.workloads()] if self._policies() else (),
             deciding=self._deciding,
             version=lambda: (rosters.version, index.listings),
@@ -56,6 +62,19 @@ class Polling:
             await self.sampler.run()
         finally:
             await self.egress.close()
+
+    async def _ask(self, query: Query) -> Answer:
+        """Ask all questions of a query at once, and return what became of each within the query's deadline."""
+        return tuple(await asyncio.gather(*(self._reply(one, query) for one in query.requests)))
+
+    async def _reply(self, asked: Asked, query: Query) -> Reply:
+        match asked:
+            case Request():
+                return await self.egress.send(asked, scope=query.scope, deadline=query.deadline)
+            case LogRequest():
+                return await self._pods.logs(asked, query.deadline)
+            case _:
+                assert_never(asked)
 
     async def _addresses_of_the_api_server(self) -> frozenset[Address]:
         hosts = {urlsplit(self._server).hostname or "", os.environ.get("KUBERNETES_SERVICE_HOST", "")} - {""}

@@ -15,7 +15,6 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from itertools import count
 from typing import Final
-from urllib.parse import urlsplit
 from weakref import WeakValueDictionary
 
 from stopgap.api.clusterpolicy import Policy
@@ -201,8 +200,8 @@ class _Lanes:
     @asynccontextmanager
     async def place(self, query: Query) -> AsyncIterator[None]:
         """Wait for a place and hold it."""
-        host = urlsplit(query.requests[0].url).netloc if query.requests else ""
-        at_host = self._lane((query.scope, host), AT_ONCE_AT_ONE_HOST)
+        whom = query.requests[0].whom if query.requests else ""
+        at_host = self._lane((query.scope, whom), AT_ONCE_AT_ONE_HOST)
         of_scope = self._lane((query.scope,), AT_ONCE_OF_THE_PLATFORM if query.scope == PLATFORM else AT_ONCE_OF_A_NAMESPACE)
         async with at_host, of_scope, self._all:
             yield

@@ -1,12 +1,15 @@
-"""What may be asked of the world beyond the API server, and what is kept of the answers.
+"""What may be asked of the world beyond what the watches tell, and what is kept of the answers.
 
-Plain values: effects/sampler.py does the asking, through effects/egress.py.
+Plain values: effects/sampler.py asks when it is due, and effects/polling.py knows whom. A further kind of question is a class in `Asked`,
+what comes back is one in `Reply`, and one `case` in effects/polling.py.
 """
 
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, TypeVar
+from urllib.parse import urlsplit
 
+from stopgap.model.logs import LogDigest
 from stopgap.model.refs import Target
 from stopgap.model.workload import State
 
@@ -44,12 +47,39 @@ class Request:
     content: bytes | None = field(default=None, repr=False)
     """What is sent where there is no form."""
 
+    @property
+    def whom(self) -> str:
+        """Who answers: few questions are under way to one of them."""
+        return urlsplit(self.url).netloc
+
+
+@dataclass(frozen=True, slots=True)
+class LogRequest:
+    """How many lines of a workload's pods match, and what they have in common."""
+
+    target: Target
+    pattern: str
+    """An RE2 expression."""
+    within: timedelta
+    """Only the lines of the last so long."""
+    container: str = ""
+    """Empty: every container of the workload's own template."""
+
+    @property
+    def whom(self) -> str:
+        """Who answers: the nodes of one namespace."""
+        return f"logs of {self.target.namespace}"
+
+
+Asked = Request | LogRequest
+"""One question, of whatever kind."""
+
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """Requests that are sent together, every so often. Equal ones are asked once, whoever wants to know."""
+    """Questions that are asked together, every so often. Equal ones are asked once, whoever wants to know."""
 
-    requests: tuple[Request, ...]
+    requests: tuple[Asked, ...]
     interval: timedelta
     deadline: timedelta
     """For all requests of it together, from the name lookup to the last byte."""
@@ -102,8 +132,21 @@ class Silence:
     """Whether anything of the request may have arrived there; if not, it certainly has done nothing."""
 
 
-Answer = tuple[Response | Silence, ...]
+Reply = Response | LogDigest | Silence
+"""What becomes of one question."""
+Answer = tuple[Reply, ...]
 """One for each request."""
+R = TypeVar("R")
+
+
+def replies(answer: Answer, kind: type[R]) -> list[R | Silence]:
+    """Return the replies of an answer to questions of one kind. Raises TypeError where there is another."""
+    found: list[R | Silence] = []
+    for one in answer:
+        if not isinstance(one, (kind, Silence)):
+            raise TypeError(f"{type(one).__name__} is no reply to this question")
+        found.append(one)
+    return found
 
 
 @dataclass(frozen=True, slots=True)

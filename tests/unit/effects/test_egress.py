@@ -19,9 +19,10 @@ from tests.faults.proxy_certificates import issue
 from stopgap.api.config import Outbound
 from stopgap.core.reach import Reach
 from stopgap.effects.egress import MOST_BYTES, MOST_LOOKUPS_OF_A_NAMESPACE, Egress, system_lookup
-from stopgap.model.query import PLATFORM, Query, Request, Response, Silence
+from stopgap.model.query import PLATFORM, Request, Response, Silence
 
 LOOPBACK = "127.0.0.0/8"
+SECOND, SECONDS = timedelta(seconds=1), timedelta(seconds=5)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -80,12 +81,7 @@ async def ask(
     url: str, *allow: str, seconds: float = 5, scope: str = PLATFORM, form: tuple[tuple[str, str], ...] = (), **options: Any
 ) -> Response | Silence:
     async with egress(*allow, **options) as way:
-        (answer,) = await way.ask(query(url, seconds=seconds, scope=scope, form=form))
-        return answer
-
-
-def query(url: str, *, seconds: float = 5, scope: str = PLATFORM, form: tuple[tuple[str, str], ...] = ()) -> Query:
-    return Query((Request(url, form),), timedelta(seconds=10), timedelta(seconds=seconds), scope)
+        return await way.send(Request(url, form), scope=scope, deadline=timedelta(seconds=seconds))
 
 
 def responded(answer: Response | Silence) -> Response:
@@ -264,7 +260,7 @@ async def test_nothing_is_carried_from_one_request_to_the_next() -> None:
 
     async with site(baking) as server, egress(LOOPBACK) as way:
         for _ in range(2):
-            await way.ask(query(server.url()))
+            await way.send(Request(server.url()), scope=PLATFORM, deadline=SECONDS)
         assert [one.headers.get("cookie") for one in server.requests] == [None, None]
         assert len(server.connections) == 2
 
@@ -365,13 +361,13 @@ async def test_a_name_server_that_is_silent_for_one_namespace_holds_up_no_other(
     try:
         async with site(fine) as server, egress(LOOPBACK, lookup=slow) as way:
             count = 3 * MOST_LOOKUPS_OF_A_NAMESPACE
-            hung = [asyncio.create_task(way.ask(query(f"http://a{one}.bad.svc/", seconds=1, scope="bad"))) for one in range(count)]
+            hung = [asyncio.create_task(way.send(Request(f"http://a{one}.bad.svc/"), scope="bad", deadline=SECOND)) for one in range(count)]
             await asyncio.sleep(0)
             began = time.monotonic()
-            (answer,) = await way.ask(query(server.url("api.shop.svc"), scope="shop"))
+            answer = await way.send(Request(server.url("api.shop.svc")), scope="shop", deadline=SECONDS)
             assert responded(answer).status == 200
             assert time.monotonic() - began < 0.9
-            answers = [silent(one) for (one,) in await asyncio.gather(*hung)]
+            answers = [silent(one) for one in await asyncio.gather(*hung)]
             assert len(waiting) == MOST_LOOKUPS_OF_A_NAMESPACE
             assert {(one.why, one.theirs) for one in answers} == {("no answer within 1s (the name was not resolved)", False)}
     finally:

@@ -10,7 +10,9 @@ import pytest
 from tests.conftest import NOW, TARGET, make_incident, make_policy, make_workload
 
 from stopgap.api import Incident, RemediationConfig, RemediationPolicy
+from stopgap.effects.connection import Connection
 from stopgap.effects.index import Index
+from stopgap.effects.kube import Kube
 from stopgap.effects.namespaces import Namespaces
 from stopgap.effects.polling import Polling
 from stopgap.effects.records import Records
@@ -20,6 +22,10 @@ from stopgap.model.query import PLATFORM
 METRIC = {"name": "errors", "prometheus": {"query": "errors", "above": "1", "interval": "1s"}}
 
 
+async def nobody() -> str | None:
+    return None
+
+
 class Wired:
     """Polling with the real index, records and rosters."""
 
@@ -27,9 +33,8 @@ class Wired:
         self.index = Index(lambda _: None, lambda: NOW, lambda _work, *, there: None)  # noqa: ARG005 - nobody counts
         self.records = Records(lambda _: None, self._changed)
         self.rosters = Rosters(self.records, Namespaces(lambda _: None))
-        self.polling = Polling(
-            self.index, self.records, self.rosters, server="https://localhost:6443", leading=lambda: False, soon=lambda _: None
-        )
+        kube = Kube(Connection(server="https://localhost:6443", credentials=nobody))
+        self.polling = Polling(kube, self.index, self.records, rosters=self.rosters, leading=lambda: False, soon=lambda _: None)
         self.index.put_workload(make_workload())
 
     def _changed(self, namespace: str) -> None:
