@@ -8,7 +8,18 @@ from pydantic import Field, StringConstraints
 
 from stopgap.api.freeze import FreezeWindows
 from stopgap.api.ladder import Mode, Step
-from stopgap.detectors import AlertTrigger, CrashLoop, Detector, HttpProbe, ImagePull, LogErrors, Prometheus, RolloutStuck, Unavailable
+from stopgap.detectors import (
+    AlertTrigger,
+    CrashLoop,
+    Detector,
+    HttpProbe,
+    ImagePull,
+    LogErrors,
+    Prometheus,
+    ResourceUsage,
+    RolloutStuck,
+    Unavailable,
+)
 from stopgap.model.base import ApiModel, Column, Kind, Line, Name, Percent, Rule, StepName, Word
 from stopgap.model.conditions import Conditions
 from stopgap.model.duration import Duration
@@ -66,7 +77,7 @@ class Trigger(ApiModel):
     cel: ClassVar = (
         Rule(
             "[has(self.crashLoop), has(self.rolloutStuck), has(self.imagePull), has(self.unavailable), has(self.httpProbe), "
-            "has(self.prometheus), has(self.logErrors), has(self.alert)].exists_one(x, x)",
+            "has(self.prometheus), has(self.logErrors), has(self.resourceUsage), has(self.alert)].exists_one(x, x)",
             "a trigger has exactly one detector; make a second trigger for a second detector",
         ),
     )
@@ -79,12 +90,13 @@ class Trigger(ApiModel):
     http_probe: HttpProbe | None = None
     prometheus: Prometheus | None = None
     log_errors: LogErrors | None = None
+    resource_usage: ResourceUsage | None = None
     alert: AlertTrigger | None = None
 
     @property
     def detector(self) -> Detector | None:
         """The one detector that is set; None if it is one that this version does not know."""
-        polled = self.http_probe or self.prometheus or self.log_errors
+        polled = self.http_probe or self.prometheus or self.log_errors or self.resource_usage
         return self.crash_loop or self.rollout_stuck or self.image_pull or self.unavailable or polled or self.alert
 
 

@@ -10,6 +10,7 @@ from stopgap.detectors.image_pull import ImagePull
 from stopgap.detectors.log_errors import LogErrors
 from stopgap.detectors.polled import Polled
 from stopgap.detectors.prometheus import Prometheus
+from stopgap.detectors.resource_usage import ResourceUsage
 from stopgap.detectors.rollout_stuck import RolloutStuck
 from stopgap.detectors.unavailable import Unavailable
 from stopgap.model.observation import Finding, Observation
@@ -23,6 +24,7 @@ __all__ = [
     "LogErrors",
     "Polled",
     "Prometheus",
+    "ResourceUsage",
     "RolloutStuck",
     "Unavailable",
 ]

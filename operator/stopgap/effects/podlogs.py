@@ -16,7 +16,6 @@ from stopgap.effects.breath import Breath
 from stopgap.effects.errors import Forbidden, KubeError, NotFound, Rejected
 from stopgap.effects.kube import Kube, item
 from stopgap.model.base import Permission
-from stopgap.model.duration import spell
 from stopgap.model.logs import MOST_LINE, LogCount, LogDigest
 
 BYTES_OF_ONE: Final = 1 << 20
@@ -79,7 +78,7 @@ class PodLogs:
                 for _ in range(AT_ONCE):
                     group.create_task(reading.each(rest))
         except TimeoutError:
-            reading.missed[f"were not read to the end within {spell(deadline)}"] += len(list(rest)) + reading.open
+            reading.missed["were not read to the end in time"] += len(list(rest)) + reading.open
         return reading.digest()
 
 
@@ -129,7 +128,6 @@ class _Reading:
         except KubeError:
             self.missed["could not be had from their nodes"] += 1
             return 0
-        self._read += 1
         if size >= granted or lines >= self._limits.lines:
             self.missed["are longer than is read of one"] += 1
         return size
@@ -137,7 +135,7 @@ class _Reading:
     async def _take(self, source: LogSource, granted: int) -> tuple[int, int]:
         size = lines = 0
         begun = b""
-        async with aclosing(self._kube.chunks(self._path(source), self._params(source, granted))) as chunks:
+        async with aclosing(self._kube.chunks(self._path(source), self._params(source, granted), opened=self._opened)) as chunks:
             async for chunk in chunks:
                 size += len(chunk)
                 head, *more = chunk.split(b"\n")
@@ -152,6 +150,9 @@ class _Reading:
         if begun:
             self._count.take(begun)
         return size, lines
+
+    def _opened(self) -> None:
+        self._read += 1
 
     def _path(self, source: LogSource) -> str:
         return item("v1", "pods", source.pod, namespace=self._namespace, subresource="log")

@@ -18,7 +18,7 @@ from stopgap.effects.polledpods import PolledPods
 from stopgap.effects.records import Records
 from stopgap.effects.rosters import Rosters
 from stopgap.effects.sampler import Sampler
-from stopgap.model.query import Answer, Asked, LogRequest, Query, Reply, Request
+from stopgap.model.query import Answer, Asked, LogRequest, Query, Reply, Request, UsageRequest
 from stopgap.model.refs import Target
 
 
@@ -73,6 +73,8 @@ class Polling:
                 return await self.egress.send(asked, scope=query.scope, deadline=query.deadline)
             case LogRequest():
                 return await self._pods.logs(asked, query.deadline)
+            case UsageRequest():
+                return await self._pods.usage(asked, query.deadline)
             case _:
                 assert_never(asked)
 

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from stopgap.model.logs import LogDigest
 from stopgap.model.refs import Target
+from stopgap.model.usage import Usage
 from stopgap.model.workload import State
 
 MOST_SAMPLES: Final = 32
@@ -71,7 +72,19 @@ class LogRequest:
         return f"logs of {self.target.namespace}"
 
 
-Asked = Request | LogRequest
+@dataclass(frozen=True, slots=True)
+class UsageRequest:
+    """What the containers of a workload use."""
+
+    target: Target
+
+    @property
+    def whom(self) -> str:
+        """Who answers: the metrics API, about one namespace."""
+        return f"usage in {self.target.namespace}"
+
+
+Asked = Request | LogRequest | UsageRequest
 """One question, of whatever kind."""
 
 
@@ -132,7 +145,7 @@ class Silence:
     """Whether anything of the request may have arrived there; if not, it certainly has done nothing."""
 
 
-Reply = Response | LogDigest | Silence
+Reply = Response | LogDigest | Usage | Silence
 """What becomes of one question."""
 Answer = tuple[Reply, ...]
 """One for each request."""

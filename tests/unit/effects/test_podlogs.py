@@ -105,7 +105,7 @@ async def test_a_kubelet_that_hangs_costs_no_more_than_the_deadline_and_the_othe
     async with serving(answer) as logs, asyncio.timeout(5):
         found = await read(logs, "hangs", "api-1", "api-2", "api-3", "api-4", seconds=0.3)
     assert (found.matching, found.containers) == (4, 4)
-    assert found.missed == "logs that were not read to the end within 0.3s: 1"
+    assert found.missed == "logs that were not read to the end in time: 1"
 
 
 def endless(sent: list[int]) -> Answer:
@@ -130,7 +130,7 @@ async def test_logs_without_an_end_are_cut_per_container_and_in_all_and_never_si
     async with serving(endless(sent)) as logs:
         tracemalloc.start()
         try:
-            found = await read(logs, *(f"api-{one}" for one in range(50)), limits=LogLimits(of_one=3 * MIB, in_all=12 * MIB))
+            found = await read(logs, *(f"api-{one}" for one in range(50)), seconds=60, limits=LogLimits(of_one=3 * MIB, in_all=12 * MIB))
             peak = tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
