@@ -68,10 +68,9 @@ class Runtime:
         self.namespaces = Namespaces(self._namespace_changed)
         self._rosters = Rosters(self.records, self.namespaces)
         self.queue: WorkQueue[Target] = WorkQueue(namespace=lambda target: target.namespace, on_error=self.telemetry.failed)
-        self.lease = Lease(
-            self.kube, namespace=settings.own_namespace, name="stopgap", identity=settings.identity, won=self._won, lost=self._lost
-        )
-        self.polling = Polling(self.kube, self.index, self.records, rosters=self._rosters, leading=self.leading, soon=self._add_soon)
+        own, lead, soon = settings.own_namespace, self.leading, self._add_soon
+        self.lease = Lease(self.kube, namespace=own, name="stopgap", identity=settings.identity, won=self._won, lost=self._lost)
+        self.polling = Polling(self.kube, self.index, self.records, self._rosters, own_namespace=own, leading=lead, soon=soon)
         self.headcount: Headcount = Headcount(self.index, self.records, self._rosters)
         self.recorder = Recorder(self.kube, self.records, settings.identity)
         self.storm = StormKeeper(

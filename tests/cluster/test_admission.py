@@ -116,6 +116,16 @@ def test_a_policy_sees_no_more_than_its_author(shop: Shop, reporter: str) -> Non
     may(shop, reporter, "get", "pods/log")
     assert "created" in as_user(shop, reporter, "create", "-f", "-", stdin=listening)
 
+    metric = {"url": "https://own.shop.svc", "query": "errors", "above": "1"}
+    header = {"name": "Authorization", "secretRef": {"name": "mimir", "key": "token"}}
+    for needed in ({"headers": [header]}, {"ca": {"name": "mimir", "key": "ca.crt"}}):
+        asking = yaml.safe_dump(policy("eye", steps=[], triggers=[{"name": "errors", "prometheus": {**metric, **needed}}]))
+        assert "rita may not get every Secret" in as_user(shop, reporter, "create", "-f", "-", stdin=asking)
+    shop.kubectl("create", "role", "mimir", "--verb=get", "--resource=secrets", "--resource-name=mimir")
+    grant(shop, reporter, "mimir", kind="role")
+    may(shop, reporter, "get", "secrets/mimir")
+    assert "created" in as_user(shop, reporter, "create", "-f", "-", stdin=asking)
+
 
 def test_only_stopgap_writes_its_records(shop: Shop) -> None:
     shop.kubectl("create", "-f", "-", stdin=incident(target=None))

@@ -1,6 +1,8 @@
 """Signals that are asked for: a real Prometheus and an HTTP address tell what pods do not, and releases are undone for it."""
 
+import base64
 import json
+import ssl
 import threading
 import time
 import urllib.parse
@@ -14,10 +16,11 @@ from typing import Any
 import pytest
 import yaml
 from tests.cluster.cluster import Cluster, KubectlError
-from tests.cluster.harness import OWN_NAMESPACE, Shop, free_port, wait_for
+from tests.cluster.harness import OWN_NAMESPACE, Operator, Shop, free_port, wait_for
 from tests.cluster.packages import program
 from tests.cluster.processes import end, spawn
 from tests.cluster.reading import condition, finding, told, wait_for_remediation
+from tests.faults.proxy_certificates import issue
 
 pytestmark = pytest.mark.cluster
 
@@ -25,6 +28,8 @@ GOOD, BAD = "shop/api:1.0", "shop/api:2.0"
 REQUESTS_A_SECOND, BAD_SHARE = 100, 0.4
 RATIO = "sum(rate(http_errors_total[3s])) / sum(rate(http_requests_total[3s]))"
 ERRORS = {"query": RATIO, "above": "0.05", "interval": "1s", "failures": 2}
+CREDENTIALS = base64.b64encode(b"stopgap:tests-only").decode()
+PASSWORD_HASH = "$2b$04$0dXjD0r3jzhj2/LrBXub2Ogk8/D0XQJCZ3.4xa2sDm5U3neX5nahm"  # noqa: S105 - of a password for tests
 ENOUGH = {"query": "sum(increase(http_requests_total[3s]))", "atLeast": "20"}
 
 
@@ -72,17 +77,32 @@ class Answering(BaseHTTPRequestHandler):
 
 
 class Prometheus:
-    """The real one, scraping the web twice a second."""
+    """The real one, scraping the web twice a second; it answers over TLS only, and only who knows the password."""
 
-    def __init__(self, url: str) -> None:
-        self.url = url
+    def __init__(self, port: int, ca: str) -> None:
+        self.url, self.ca = f"https://127.0.0.1:{port}", ca
+        self._context = ssl.create_default_context(cadata=ca)
+
+    def needs(self, plane: Cluster, namespace: str) -> dict[str, Any]:
+        """Put what it takes to ask into a Secret that Stopgap may get, and return the fields that say so."""
+        secret = {"metadata": {"name": "prometheus"}, "stringData": {"basic": CREDENTIALS, "ca.crt": self.ca}}
+        plane.kubectl("-n", namespace, "apply", "-f", "-", stdin=yaml.safe_dump({"apiVersion": "v1", "kind": "Secret", **secret}))
+        role = {"apiVersion": "rbac.authorization.k8s.io/v1", "metadata": {"name": "stopgap-secret-prometheus"}}
+        rules = [{"apiGroups": [""], "resources": ["secrets"], "resourceNames": ["prometheus"], "verbs": ["get"]}]
+        reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "stopgap-secret-prometheus"}
+        subjects = [{"kind": "ServiceAccount", "name": "stopgap", "namespace": OWN_NAMESPACE}]
+        granted = [{**role, "kind": "Role", "rules": rules}, {**role, "kind": "RoleBinding", "roleRef": reference, "subjects": subjects}]
+        plane.kubectl("-n", namespace, "apply", "-f", "-", stdin=yaml.safe_dump_all(granted))
+        header = {"name": "Authorization", "secretRef": {"name": "prometheus", "key": "basic"}, "prefix": "Basic "}
+        return {"url": self.url, "headers": [header], "ca": {"name": "prometheus", "key": "ca.crt"}}
 
     def query(self, query: str) -> list[Any]:
         found: list[Any] = json.loads(self._get(f"/api/v1/query?{urllib.parse.urlencode({'query': query})}"))["data"]["result"]
         return found
 
     def _get(self, path: str) -> str:
-        with urllib.request.urlopen(f"{self.url}{path}", timeout=5) as answer:  # noqa: S310 - an address of this very test
+        asked = urllib.request.Request(f"{self.url}{path}", headers={"Authorization": f"Basic {CREDENTIALS}"})  # noqa: S310 - of this test
+        with urllib.request.urlopen(asked, timeout=5, context=self._context) as answer:  # noqa: S310 - as above
             text: str = answer.read().decode()
             return text
 
@@ -111,8 +131,8 @@ def web() -> Iterator[Web]:
 def prometheus(web: Web, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
     binary = program("prometheus", "usr/bin/prometheus", untested="the prometheus trigger against a real Prometheus")
     folder, port = tmp_path_factory.mktemp("prometheus"), free_port()
+    made = Prometheus(port, issue(folder).ca_file.read_text())
     running = spawn(_command(binary, folder, port, web), log=folder / "log", environment={"PATH": "/usr/bin"})
-    made = Prometheus(f"http://127.0.0.1:{port}")
 
     def ready() -> bool:
         assert running.alive(), (folder / "log").read_text()[-2000:]
@@ -132,8 +152,10 @@ def _command(binary: Path, folder: Path, port: int, web: Web) -> list[str]:
     target = {"targets": [web.url.removeprefix("http://")]}
     scrape = {"job_name": "web", "scrape_interval": "500ms", "scrape_timeout": "500ms", "static_configs": [target]}
     (folder / "prometheus.yml").write_text(yaml.safe_dump({"scrape_configs": [scrape]}))
-    listen = f"--web.listen-address=127.0.0.1:{port}"
-    return [str(binary), f"--config.file={folder / 'prometheus.yml'}", f"--storage.tsdb.path={folder / 'data'}", listen, "--log.level=warn"]
+    certificate = {"cert_file": str(folder / "serving.crt"), "key_file": str(folder / "serving.key")}
+    (folder / "web.yml").write_text(yaml.safe_dump({"tls_server_config": certificate, "basic_auth_users": {"stopgap": PASSWORD_HASH}}))
+    listen = (f"--web.listen-address=127.0.0.1:{port}", f"--web.config.file={folder / 'web.yml'}", "--log.level=warn")
+    return [str(binary), f"--config.file={folder / 'prometheus.yml'}", f"--storage.tsdb.path={folder / 'data'}", *listen]
 
 
 @contextmanager
@@ -187,8 +209,11 @@ def undone(shop: Shop) -> dict[str, Any]:
     return incident
 
 
-def test_errors_that_rise_after_a_release_undo_it_and_prove_that_this_helped(served: Shop, prometheus: Prometheus) -> None:
-    with config(served.plane, outbound={"allow": ["127.0.0.1"]}, prometheus={"url": prometheus.url}):
+def test_errors_that_rise_after_a_release_undo_it_and_prove_that_this_helped(
+    served: Shop, prometheus: Prometheus, operator: Operator
+) -> None:
+    needs = prometheus.needs(served.plane, OWN_NAMESPACE)
+    with config(served.plane, outbound={"allow": ["127.0.0.1"]}, prometheus=needs):
         before = prometheus.asked()
         at_work(served, {"prometheus": {**ERRORS, "minSamples": ENOUGH}})
         wait_for("Stopgap has seen that it is quiet", lambda: prometheus.asked() >= before + 4)
@@ -199,11 +224,15 @@ def test_errors_that_rise_after_a_release_undo_it_and_prove_that_this_helped(ser
         value = prometheus.value(RATIO)
         assert value is not None
         assert value <= 0.05
+    with urllib.request.urlopen(f"http://127.0.0.1:{operator.metrics}/metrics", timeout=5) as answer:
+        told = (answer.read().decode(), operator.log_file.read_text(), served.kubectl("get", "inc,rem,rpol,wh,events", "-o", "yaml"))
+    assert not [one for one in told if CREDENTIALS in one or "tests-only" in one]
 
 
 def test_without_data_nothing_is_concluded_and_the_policy_says_so(served: Shop, prometheus: Prometheus) -> None:
-    with config(served.plane, outbound={"allow": ["127.0.0.1"]}, prometheus={"url": prometheus.url}):
-        at_work(served, {"prometheus": {**ERRORS, "query": RATIO.replace("http_errors", "misspelt")}})
+    needs = prometheus.needs(served.plane, served.name)
+    with config(served.plane, outbound={"allow": ["127.0.0.1"]}):
+        at_work(served, {"prometheus": {**ERRORS, **needs, "query": RATIO.replace("http_errors", "misspelt")}})
         wait_for("the policy says what it lacks", lambda: signals(served).get("status") == "False")
         assert f"such as deployment/api in {served.name}: signal: no data: the query gives no series" in signals(served)["message"]
         before = prometheus.asked()

@@ -11,6 +11,9 @@ from stopgap.api.ladder import Mode
 from stopgap.api.policy import MaxActions, PauseRequest
 from stopgap.model.base import ApiModel, Column, HttpUrl, Kind, Rule
 from stopgap.model.duration import Duration
+from stopgap.model.http import Header
+from stopgap.model.query import PLATFORM, Credentials, Server
+from stopgap.model.refs import SecretKeyRef
 from stopgap.model.severity import Severity
 
 NAME = "stopgap"
@@ -107,6 +110,18 @@ class PrometheusServer(ApiModel):
 
     url: HttpUrl
     """Such as http://prometheus.monitoring.svc:9090. Every policy may query it, so whoever may write one can tell a metric's value."""
+    headers: Annotated[tuple[Header, ...], Field(max_length=8)] = ()
+    """What it wants to be sent. Secrets are in this namespace."""
+    ca: SecretKeyRef | None = None
+    """Certificates (PEM) that the one of the server must be signed by. Default: the CAs that the operator's image trusts."""
+    bearer_file: Annotated[str, StringConstraints(min_length=2, max_length=256, pattern=r"^/[!-~]+$")] | None = None
+    """A file of the operator's container whose content is sent as a bearer token: whatever it holds is then known to the server."""
+
+    @property
+    def server(self) -> Server:
+        """What is asked, and where it is found what that needs."""
+        needed = self.headers or self.ca or self.bearer_file
+        return Server(self.url, Credentials(PLATFORM, self.headers, self.ca, self.bearer_file or "") if needed else None)
 
 
 class ConfigSpec(ApiModel):

@@ -5,12 +5,14 @@ from datetime import datetime
 from typing import Annotated, ClassVar, Final
 
 import msgspec
-from pydantic import StringConstraints
+from pydantic import Field, StringConstraints
 
 from stopgap.detectors.polled import PolledInARow
 from stopgap.model.base import ApiModel, HttpUrl, Rule
-from stopgap.model.query import Answer, Asking, Query, Request, Response, Sample, Silence, filled, replies
+from stopgap.model.http import Header
+from stopgap.model.query import PLATFORM, Answer, Asking, Credentials, Query, Request, Response, Sample, Server, Silence, filled, replies
 from stopgap.model.reasons import Reason
+from stopgap.model.refs import SecretKeyRef
 from stopgap.model.workload import State
 
 Expression = Annotated[str, StringConstraints(min_length=1, max_length=2048)]
@@ -19,7 +21,7 @@ Number = Annotated[str, StringConstraints(max_length=32, pattern=r"^[-+]?[0-9]+(
 _NOBODY: Final = "the trigger has no url, and the RemediationConfig names no Prometheus (spec.prometheus.url)"
 _REFUSED: Final = {
     400: "refuses the query: try it there by hand",
-    401: "wants credentials, which Stopgap does not have",
+    401: "wants credentials, or others than those it is sent (headers)",
     403: "does not let Stopgap ask",
     404: "has no Prometheus API under this URL",
     422: "cannot execute the query",
@@ -62,12 +64,19 @@ class Prometheus(PolledInARow):
     It must have been within the threshold right before the trouble, with Stopgap watching; otherwise no release is blamed for it.
     """
 
-    cel: ClassVar = (Rule("has(self.above) || has(self.below)", "say what is too much (above) or too little (below)"),)
+    cel: ClassVar = (
+        Rule("has(self.above) || has(self.below)", "say what is too much (above) or too little (below)"),
+        Rule("has(self.url) || !(has(self.headers) || has(self.ca))", "headers and ca are about url; the platform's server has its own"),
+    )
     reason: ClassVar = Reason.MetricThreshold
     query: Expression
     """PromQL. Each series of the result counts. `$(NAMESPACE)` and `$(NAME)` stand for those of the workload."""
     url: HttpUrl | None = None
-    """The server, such as http://prometheus.monitoring.svc:9090. Default: the one of the RemediationConfig."""
+    """The server, such as http://prometheus.monitoring.svc:9090. Default: the one of the RemediationConfig, and what that needs."""
+    headers: Annotated[tuple[Header, ...], Field(max_length=8)] = ()
+    """What the server of `url` wants to be sent, such as X-Scope-OrgID, or Authorization with the prefix `Bearer ` and a Secret."""
+    ca: SecretKeyRef | None = None
+    """Certificates (PEM) that the one of the server must be signed by. Default: the CAs that the operator's image trusts."""
     above: Number | None = None
     """Fires when any series is above this."""
     below: Number | None = None
@@ -77,14 +86,19 @@ class Prometheus(PolledInARow):
     def wants(self, asking: Asking) -> Query:
         """Ask for the metric, and for how much there is to judge, at once."""
         # The platform's own server is the platform's choice; another one has to be allowed.
-        scope = asking.scope if self.url else ""
-        server = filled(self.url, asking.target) if self.url else asking.prometheus
-        asked = [self.query, *([self.min_samples.query] if self.min_samples else [])] if server else []
-        return Query(tuple(self._request(server, filled(one, asking.target)) for one in asked), self.interval, self.deadline, scope)
+        scope = asking.scope if self.url else PLATFORM
+        server = self._own_server(self.url, asking) if self.url else asking.prometheus
+        asked = [self.query, *([self.min_samples.query] if self.min_samples else [])]
+        requests = tuple(self._request(server, filled(one, asking.target)) for one in asked) if server else ()
+        return Query(requests, self.interval, self.deadline, scope)
 
-    def _request(self, server: str, query: str) -> Request:
+    def _own_server(self, url: str, asking: Asking) -> Server:
+        needs = Credentials(asking.scope, self.headers, self.ca) if self.headers or self.ca else None
+        return Server(filled(url, asking.target), needs)
+
+    def _request(self, server: Server, query: str) -> Request:
         form = (("query", query), ("timeout", f"{self.deadline.total_seconds():g}s"))
-        return Request(f"{server.rstrip('/')}/api/v1/query", form)
+        return Request(f"{server.url.rstrip('/')}/api/v1/query", form, credentials=server.credentials)
 
     def assess(self, answer: Answer, at: datetime) -> Sample:
         """Say whether the metric is beyond the threshold."""

@@ -24,16 +24,11 @@ class Caller:
         call = change.restore if change and order.inverse else change
         if call is None:
             return Refusal(Reason.Refused, "there is no call for this")
-        headers = {"content-type": "application/json"} if call.body else {}
-        for header in call.headers:
-            value = header.value or ""
-            if header.secret_ref is not None:
-                secret = await self._secrets.read(self._secrets.where(order.namespace, platform=order.platform), header.secret_ref)
-                if isinstance(secret, Refusal):
-                    return secret
-                value = f"{header.prefix}{secret.get_secret_value()}"
-            headers[header.name.lower()] = value
-        sent = (*headers.items(), ("idempotency-key", order.key))
+        headers = await self._secrets.headers(self._secrets.where(order.namespace, platform=order.platform), call.headers)
+        if isinstance(headers, Refusal):
+            return headers
+        kind = (("content-type", "application/json"),) if call.body else ()
+        sent = (*kind, *headers, ("idempotency-key", order.key))
         request = Request(call.url, method=call.method, headers=sent, content=call.body.encode() or None)
         scope = PLATFORM if order.platform else order.namespace
 

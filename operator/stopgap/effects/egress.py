@@ -46,9 +46,7 @@ class Egress:
     def __init__(self, reach: Callable[[], Reach], *, lookup: Lookup = system_lookup) -> None:
         self._reach = reach
         self._lookups = _Lookups(lookup)
-        limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
-        # Not a client but its transport: it has no cookies, follows nothing, and writes no log.
-        self._transport = httpx.AsyncHTTPTransport(verify=ssl.create_default_context(), trust_env=False, limits=limits)
+        self._transport = _transport(ssl.create_default_context())
 
     async def close(self) -> None:
         """Close what is open."""
@@ -66,6 +64,8 @@ class Egress:
                 return await self._send(request, scope, watch)
         except TimeoutError:
             silence = Silence(f"no answer within {spell(deadline)} ({watch.reached()})", theirs=watch.found)
+        except ssl.SSLError:
+            return Silence("what its certificate must be signed by (ca) is no certificate in PEM", theirs=False)
         except httpx.LocalProtocolError:
             return Silence("a header of it holds what HTTP does not allow", theirs=False)
         except httpx.HTTPError as error:
@@ -111,12 +111,28 @@ class Egress:
             content=request.content,
             extensions={"sni_hostname": host, "trace": watch.trace, "timeout": {}},
         )
-        answer = await self._transport.handle_async_request(sent)
+        transport = _transport(_trusting(request.ca)) if request.ca else self._transport
         try:
-            body, whole = await _read(answer)
+            answer = await transport.handle_async_request(sent)
+            try:
+                body, whole = await _read(answer)
+            finally:
+                await answer.aclose()
         finally:
-            await answer.aclose()
+            if transport is not self._transport:
+                await transport.aclose()
         return Response(answer.status_code, body, whole, watch.timing())
+
+
+def _trusting(ca: str) -> ssl.SSLContext:
+    """Return what trusts these certificates and no others. Raises ssl.SSLError where there are none."""
+    return ssl.create_default_context(cadata=ca.encode("ascii", "replace").decode())
+
+
+def _transport(trusting: ssl.SSLContext) -> httpx.AsyncHTTPTransport:
+    # Not a client but its transport: it has no cookies, follows nothing, and writes no log.
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
+    return httpx.AsyncHTTPTransport(verify=trusting, trust_env=False, limits=limits)
 
 
 def _headers(request: Request, url: httpx.URL) -> list[tuple[bytes, bytes]]:

@@ -2,7 +2,9 @@
 
 import asyncio
 import os
+import time
 from collections.abc import Callable
+from datetime import timedelta
 from typing import assert_never
 from urllib.parse import urlsplit
 
@@ -18,7 +20,9 @@ from stopgap.effects.polledpods import PolledPods
 from stopgap.effects.records import Records
 from stopgap.effects.rosters import Rosters
 from stopgap.effects.sampler import Sampler
-from stopgap.model.query import Answer, Asked, LogRequest, Query, Reply, Request, UsageRequest
+from stopgap.effects.secrets import Secrets
+from stopgap.model.observation import Refusal
+from stopgap.model.query import Answer, Asked, LogRequest, Query, Reply, Request, Server, Silence, UsageRequest
 from stopgap.model.refs import Target
 
 
@@ -30,8 +34,9 @@ class Polling:
         kube: Kube,
         index: Index,
         records: Records,
-        *,
         rosters: Rosters,
+        *,
+        own_namespace: str,
         leading: Callable[[], bool],
         soon: Callable[[Target], None],
     ) -> None:
@@ -44,6 +49,7 @@ class Polling:
         self.egress = Egress(self._present_reach)
         """The one way out, for whatever else the policies declare."""
         self._pods = PolledPods(kube, index)
+        self._secrets = Secrets(kube, own_namespace)
         self.sampler = Sampler(
             self._ask,
             targets=lambda: [work.target for work in index.workloads()] if self._policies() else (),
@@ -70,13 +76,25 @@ class Polling:
     async def _reply(self, asked: Asked, query: Query) -> Reply:
         match asked:
             case Request():
-                return await self.egress.send(asked, scope=query.scope, deadline=query.deadline)
+                return await self._send(asked, query)
             case LogRequest():
                 return await self._pods.logs(asked, query.deadline)
             case UsageRequest():
                 return await self._pods.usage(asked, query.deadline)
             case _:
                 assert_never(asked)
+
+    async def _send(self, asked: Request, query: Query) -> Reply:
+        began = time.monotonic()
+        try:
+            async with asyncio.timeout(query.deadline.total_seconds()):
+                complete = await self._secrets.complete(asked)
+        except TimeoutError:
+            return Silence("what the request needs cannot be read in time", theirs=False)
+        if isinstance(complete, Refusal):
+            return Silence(complete.message, theirs=False)
+        left = query.deadline - timedelta(seconds=time.monotonic() - began)
+        return await self.egress.send(complete, scope=query.scope, deadline=left)
 
     async def _addresses_of_the_api_server(self) -> frozenset[Address]:
         hosts = {urlsplit(self._server).hostname or "", os.environ.get("KUBERNETES_SERVICE_HOST", "")} - {""}
@@ -90,9 +108,9 @@ class Polling:
         config = None if self._records.config_trouble else self._records.config
         return config.spec if config else ConfigSpec()
 
-    def _prometheus(self) -> str:
-        server = self._config().prometheus
-        return server.url if server else ""
+    def _prometheus(self) -> Server | None:
+        declared = self._config().prometheus
+        return declared.server if declared else None
 
     def _present_reach(self) -> Reach:
         outbound = self._config().outbound

@@ -20,7 +20,7 @@ from weakref import WeakValueDictionary
 from stopgap.api.clusterpolicy import Policy
 from stopgap.detectors import Polled
 from stopgap.effects.breath import Breath
-from stopgap.model.query import PLATFORM, Answer, Asking, Query, Sample, appended
+from stopgap.model.query import PLATFORM, Answer, Asking, Query, Sample, Server, appended
 from stopgap.model.refs import Target
 from stopgap.model.workload import State
 
@@ -60,7 +60,7 @@ class Sampler:
         targets: Callable[[], Iterable[Target]],
         deciding: Callable[[Target], Policy | None],
         version: Callable[[], Hashable],
-        prometheus: Callable[[], str],
+        prometheus: Callable[[], Server | None],
         leading: Callable[[], bool],
         now: Callable[[], datetime],
         changed: Callable[[Target], None],

@@ -1,17 +1,25 @@
 """The one place that reads a Secret: by name, one value, when it is used. Nothing is kept, and nothing of it is ever shown."""
 
+import asyncio
 import base64
 import binascii
-from typing import Any
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
 
 import msgspec
 from pydantic import SecretStr
 
 from stopgap.effects.errors import Forbidden, KubeError, NotFound
 from stopgap.effects.kube import Kube, item
+from stopgap.model.http import Header
 from stopgap.model.observation import Refusal
+from stopgap.model.query import PLATFORM, Request
 from stopgap.model.reasons import Reason
 from stopgap.model.refs import SecretKeyRef
+
+_LONGEST_TOKEN: Final = 64 * 1024
 
 
 class Secrets:
@@ -36,6 +44,45 @@ class Secrets:
         except KubeError as error:
             return Refusal(Reason.ReferenceMissing, f"Secret {ref.name} in {namespace} could not be read ({error.status or 'no answer'})")
         return _value(body, ref, namespace)
+
+    async def headers(self, namespace: str, declared: Iterable[Header]) -> tuple[tuple[str, str], ...] | Refusal:
+        """Return headers as they are sent, or say why one of them cannot be."""
+        found: list[tuple[str, str]] = []
+        for one in declared:
+            value: SecretStr | Refusal = SecretStr(one.value or "")
+            if one.secret_ref is not None:
+                value = await self.read(namespace, one.secret_ref)
+            if isinstance(value, Refusal):
+                return value
+            found.append((one.name, f"{one.prefix}{value.get_secret_value()}"))
+        return tuple(found)
+
+    async def complete(self, request: Request) -> Request | Refusal:
+        """Put into a request what it needs beyond what everybody may see, or say why that cannot be read."""
+        needed = request.credentials
+        if needed is None:
+            return request
+        namespace = self.where(needed.scope, platform=needed.scope == PLATFORM)
+        headers = await self.headers(namespace, needed.headers)
+        if isinstance(headers, Refusal):
+            return headers
+        token = await asyncio.to_thread(_content, needed.bearer_file) if needed.bearer_file else ""
+        if isinstance(token, Refusal):
+            return token
+        ca = await self.read(namespace, needed.ca) if needed.ca else SecretStr("")
+        if isinstance(ca, Refusal):
+            return ca
+        bearer = (("Authorization", f"Bearer {token}"),) if token else ()
+        return replace(request, headers=(*request.headers, *headers, *bearer), ca=ca.get_secret_value(), credentials=None)
+
+
+def _content(file: str) -> str | Refusal:
+    """Return what a file holds, which may change while we run: tokens are rotated."""
+    try:
+        with Path(file).open("rb") as opened:
+            return opened.read(_LONGEST_TOKEN).decode().strip()
+    except (OSError, UnicodeDecodeError):
+        return Refusal(Reason.ReferenceMissing, f"the file {file} cannot be read, or is no text")
 
 
 def grant(name: str, namespace: str) -> str:

@@ -9,8 +9,9 @@ from datetime import datetime, timedelta
 from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
+from stopgap.model.http import Header
 from stopgap.model.logs import LogDigest
-from stopgap.model.refs import Target
+from stopgap.model.refs import SecretKeyRef, Target
 from stopgap.model.usage import Usage
 from stopgap.model.workload import State
 
@@ -30,8 +31,29 @@ class Asking:
     target: Target
     scope: str
     """Namespace of the policy, whose own Services may be reached; PLATFORM for a cluster policy."""
-    prometheus: str = ""
-    """URL of the platform's Prometheus, or empty."""
+    prometheus: "Server | None" = None
+    """The platform's Prometheus."""
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a request needs beyond what may be seen by everybody: only where it is found, and read when it is sent."""
+
+    scope: str
+    """Namespace of the Secrets; PLATFORM: Stopgap's own."""
+    headers: tuple[Header, ...] = ()
+    ca: SecretKeyRef | None = None
+    """The certificates that the server's must be signed by, in place of those that are trusted anyway."""
+    bearer_file: str = ""
+    """A file with a token; only of what the platform declares."""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A server that more than one question is for."""
+
+    url: str
+    credentials: Credentials | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +69,9 @@ class Request:
     """In addition to those that are always sent, or in their place; the host is always that of the URL."""
     content: bytes | None = field(default=None, repr=False)
     """What is sent where there is no form."""
+    credentials: Credentials | None = None
+    ca: str = field(default="", repr=False)
+    """Certificates in PEM that the server's must be signed by; empty: those that are trusted anyway."""
 
     @property
     def whom(self) -> str:

@@ -9,7 +9,7 @@ from tests.conftest import NOW, TARGET, make_seen, make_workload
 
 from stopgap.detectors import HttpProbe
 from stopgap.model.observation import Finding
-from stopgap.model.query import Asking, Response, Sample, Silence, Timing, appended
+from stopgap.model.query import Asking, Request, Response, Sample, Silence, Timing, appended
 from stopgap.model.reasons import Reason
 from stopgap.model.workload import State
 
@@ -45,7 +45,7 @@ def judged(states: str, *, after: datetime | None = None, replicas: int = 3, **f
 
 def test_it_asks_the_url_of_the_workload_as_the_policy_s_namespace() -> None:
     query = probe(url="http://$(NAME).$(NAMESPACE).svc/").wants(ASKING)
-    assert [one.url for one in query.requests] == ["http://api.shop.svc/"]
+    assert [one.url for one in query.requests if isinstance(one, Request)] == ["http://api.shop.svc/"]
     assert (query.scope, query.interval, query.deadline) == ("shop", timedelta(seconds=10), timedelta(seconds=5))
 
 

@@ -9,11 +9,11 @@ from pydantic import ValidationError
 from tests.conftest import NOW, TARGET
 
 from stopgap.detectors import Prometheus
-from stopgap.model.query import Asking, Response, Sample, Silence, Timing
+from stopgap.model.query import Asking, Credentials, Request, Response, Sample, Server, Silence, Timing
 from stopgap.model.workload import State
 
 TIMING = Timing(0.001, 0.002, None, 0.003, 0.004)
-PLATFORM_SERVER = "http://prometheus.monitoring.svc:9090/"
+PLATFORM_SERVER = Server("http://prometheus.monitoring.svc:9090/")
 
 
 def metric(**fields: Any) -> Prometheus:
@@ -36,6 +36,7 @@ def assess(*answer: Response | Silence, **fields: Any) -> Sample:
 def test_it_asks_the_platform_s_server_on_the_platform_s_behalf() -> None:
     query = metric(query='errors{ns="$(NAMESPACE)",app="$(NAME)"}').wants(Asking(TARGET, "shop", PLATFORM_SERVER))
     (request,) = query.requests
+    assert isinstance(request, Request)
     assert request.url == "http://prometheus.monitoring.svc:9090/api/v1/query"
     assert dict(request.form) == {"query": 'errors{ns="shop",app="api"}', "timeout": "5s"}
     assert query.scope == ""
@@ -43,7 +44,23 @@ def test_it_asks_the_platform_s_server_on_the_platform_s_behalf() -> None:
 
 def test_another_server_is_asked_on_behalf_of_the_policy() -> None:
     query = metric(url="http://own.$(NAMESPACE).svc").wants(Asking(TARGET, "shop", PLATFORM_SERVER))
-    assert (query.requests[0].url, query.scope) == ("http://own.shop.svc/api/v1/query", "shop")
+    (request,) = query.requests
+    assert isinstance(request, Request)
+    assert (request.url, query.scope) == ("http://own.shop.svc/api/v1/query", "shop")
+
+
+def test_what_a_server_needs_goes_with_the_question_as_a_reference_only() -> None:
+    header = {"name": "Authorization", "secretRef": {"name": "mimir", "key": "token"}, "prefix": "Bearer "}
+    own = metric(url="https://own.shop.svc", headers=[header], ca={"name": "mimir", "key": "ca.crt"})
+    (request,) = own.wants(Asking(TARGET, "shop", PLATFORM_SERVER)).requests
+    assert isinstance(request, Request)
+    assert request.credentials == Credentials("shop", own.headers, own.ca)
+    assert (request.headers, request.ca) == ((), "")
+    # The platform's own needs what the platform says, and a policy adds nothing to it.
+    platform = Server("https://prometheus.monitoring.svc", Credentials("", bearer_file="/var/run/token"))
+    (request,) = metric(headers=[header]).wants(Asking(TARGET, "shop", platform)).requests
+    assert isinstance(request, Request)
+    assert request.credentials == platform.credentials
 
 
 def test_without_any_server_nothing_is_asked_and_it_says_so() -> None:
@@ -113,7 +130,7 @@ ENOUGH = {"minSamples": {"query": "sum(requests)", "atLeast": "20"}}
 
 def test_how_much_there_is_to_judge_is_asked_at_the_same_time() -> None:
     query = metric(**ENOUGH).wants(Asking(TARGET, "shop", PLATFORM_SERVER))
-    assert [dict(one.form)["query"] for one in query.requests] == ["errors", "sum(requests)"]
+    assert [dict(one.form)["query"] for one in query.requests if isinstance(one, Request)] == ["errors", "sum(requests)"]
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from tests.unit.effects.test_egress import LOOPBACK, egress, site
 
 from stopgap.effects.calling import Caller, judged
 from stopgap.effects.outside import Fate, Order, Receipt
+from stopgap.effects.secrets import Secrets
 from stopgap.model.change import Outside
 from stopgap.model.http import HttpCall, HttpChange
 from stopgap.model.observation import Refusal
@@ -22,14 +23,12 @@ CANARY = "canary-of-the-secret"
 TOKEN = {"name": "Authorization", "prefix": "Bearer ", "secretRef": {"name": "unleash", "key": "token"}}
 
 
-class Vault:
+class Vault(Secrets):
     """Has one Secret, or a reason why not."""
 
     def __init__(self, found: SecretStr | Refusal) -> None:
+        super().__init__(None, "stopgap-system")  # type: ignore[arg-type]  # nothing is asked
         self.found, self.asked = found, list[str]()
-
-    def where(self, namespace: str, *, platform: bool) -> str:
-        return "stopgap-system" if platform else namespace
 
     async def read(self, namespace: str, _ref: Any) -> SecretStr | Refusal:
         self.asked.append(namespace)
@@ -45,7 +44,7 @@ def order(url: str, *, inverse: bool = False, policy: str = "ClusterRemediationP
 
 async def send(placed: Order, vault: Vault | None = None) -> Receipt | Refusal:
     async with egress(LOOPBACK) as way:
-        ready = await Caller(way, vault or Vault(SecretStr(CANARY))).ready(placed)  # type: ignore[arg-type]  # it stands in for the Secrets
+        ready = await Caller(way, vault or Vault(SecretStr(CANARY))).ready(placed)
         return ready if isinstance(ready, Receipt | Refusal) else await ready()
 
 

@@ -403,3 +403,23 @@ async def test_the_certificate_is_checked_against_the_name_though_the_connection
         other = silent(await ask(f"https://web.shop.svc:{server.port}/", LOOPBACK, lookup=leads_to("127.0.0.1")))
         assert "web.shop.svc" in other.why
     assert names == ["localhost", "localhost", "web.shop.svc"]
+
+
+async def test_a_server_is_known_by_certificates_that_are_given_and_by_no_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, foreign = issue(tmp_path), issue(tmp_path / "foreign")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(made.certificate_file, made.key_file)
+    async with site(fine, tls=context) as server:
+
+        async def asked(ca: str) -> Response | Silence:
+            async with egress(LOOPBACK, lookup=leads_to("127.0.0.1")) as way:
+                request = Request(f"https://localhost:{server.port}/", ca=ca)
+                return await way.send(request, scope=PLATFORM, deadline=SECONDS)
+
+        assert responded(await asked(made.ca_file.read_text())).status == 200
+        monkeypatch.setenv("SSL_CERT_FILE", str(made.ca_file))
+        assert silent(await asked(foreign.ca_file.read_text())).why.startswith("its certificate is not accepted (")
+        for nonsense in ("hidden", "-----BEGIN CERTIFICATE-----\nhidden\n-----END CERTIFICATE-----", "h\u00efdden"):
+            why = silent(await asked(nonsense)).why
+            assert why == "what its certificate must be signed by (ca) is no certificate in PEM"
+        assert len(server.requests) == 1

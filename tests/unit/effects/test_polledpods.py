@@ -18,7 +18,7 @@ from stopgap.effects.polledpods import PolledPods
 from stopgap.model.logs import LogDigest
 from stopgap.model.query import LogRequest, Silence, UsageRequest
 from stopgap.model.refs import Target
-from stopgap.model.usage import Measured, Usage
+from stopgap.model.usage import Measured, Usage, quantity
 
 SECONDS = timedelta(seconds=5)
 LINES = LogRequest(TARGET, "ERROR", timedelta(minutes=1))
@@ -147,7 +147,7 @@ async def test_what_containers_use_is_told_beside_what_they_ask_for() -> None:
     }
     async with asking(server) as pods:
         found = await pods.usage(UsageRequest(TARGET), SECONDS)
-    used = {"cpu": pytest.approx(0.123456789), "memory": 512.0 * 2**20}
+    used = {"cpu": quantity("123456789n"), "memory": 512.0 * 2**20}
     expected = Measured("api-1", "app", NOW, used, {"cpu": 0.25, "memory": 2.0**30}, {"cpu": 1.0})
     assert found == Usage((expected,), unmeasured=1)
     assert {one["labelSelector"] for one in server.lists} == {"pod-template-hash in (h1,h2)"}

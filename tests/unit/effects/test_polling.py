@@ -17,7 +17,7 @@ from stopgap.effects.namespaces import Namespaces
 from stopgap.effects.polling import Polling
 from stopgap.effects.records import Records
 from stopgap.effects.rosters import Rosters
-from stopgap.model.query import PLATFORM
+from stopgap.model.query import PLATFORM, Request, Silence
 
 METRIC = {"name": "errors", "prometheus": {"query": "errors", "above": "1", "interval": "1s"}}
 
@@ -34,7 +34,8 @@ class Wired:
         self.records = Records(lambda _: None, self._changed)
         self.rosters = Rosters(self.records, Namespaces(lambda _: None))
         kube = Kube(Connection(server="https://localhost:6443", credentials=nobody))
-        self.polling = Polling(kube, self.index, self.records, rosters=self.rosters, leading=lambda: False, soon=lambda _: None)
+        own = "stopgap-system"
+        self.polling = Polling(kube, self.index, self.records, self.rosters, own_namespace=own, leading=lambda: False, soon=lambda _: None)
         self.index.put_workload(make_workload())
 
     def _changed(self, namespace: str) -> None:
@@ -94,7 +95,7 @@ async def test_what_may_be_asked_follows_the_config_and_one_that_cannot_be_under
     assert wired.polling._present_reach() is wired.polling._present_reach()
     wired.records.config_trouble = "spec: nonsense"
     assert wired.polling._present_reach().allow.allow == ()
-    assert wired.polling._prometheus() == ""
+    assert wired.polling._prometheus() is None
 
 
 async def test_what_is_asked_is_that_of_the_policy_that_decides(wired: Wired) -> None:
@@ -102,7 +103,8 @@ async def test_what_is_asked_is_that_of_the_policy_that_decides(wired: Wired) ->
     wired.configure(prometheus={"url": "http://prometheus.monitoring.svc:9090"})
     policy = wired.declare()
     wanted = await wired.polling.sampler._wanted()
-    assert [query.requests[0].url for query in wanted] == ["http://prometheus.monitoring.svc:9090/api/v1/query"]
+    urls = [one.url for query in wanted for one in query.requests if isinstance(one, Request)]
+    assert urls == ["http://prometheus.monitoring.svc:9090/api/v1/query"]
     assert [targets for by in wanted.values() for targets in by.values()] == [{TARGET}]
     assert wired.polling.sampler.samples(TARGET, policy) == {"errors": ()}
 
@@ -118,3 +120,14 @@ async def test_an_incident_that_names_its_policy_is_asked_for_under_that_one(wir
     assert deciding() == "web"
     wired.open(policyRef={"name": "zealous"})
     assert deciding() == "zealous"
+
+
+async def test_what_cannot_be_completed_is_not_sent(wired: Wired, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def never(*_: Any, **__: Any) -> None:
+        raise AssertionError("it was sent")
+
+    monkeypatch.setattr(wired.polling.egress, "send", never)
+    wired.configure(prometheus={"url": "http://prometheus.monitoring.svc:9090", "bearerFile": "/nowhere/token"})
+    wired.declare()
+    (query,) = await wired.polling.sampler._wanted()
+    assert await wired.polling._ask(query) == (Silence("the file /nowhere/token cannot be read, or is no text", theirs=False),)

@@ -15,7 +15,7 @@ from stopgap.api import RemediationPolicy
 from stopgap.api.policy import Trigger
 from stopgap.detectors import HttpProbe
 from stopgap.effects.sampler import AT_ONCE_AT_ONE_HOST, Sampler
-from stopgap.model.query import Answer, Query, Response, Silence, Timing
+from stopgap.model.query import Answer, Query, Request, Response, Silence, Timing
 from stopgap.model.refs import Target
 from stopgap.model.workload import State
 
@@ -57,7 +57,7 @@ class World:
             targets=lambda: list(self.policies),
             deciding=self.policies.get,
             version=lambda: self.version,
-            prometheus=lambda: "",
+            prometheus=lambda: None,
             leading=lambda: self.leads,
             now=self.now,
             changed=self.looks.append,
@@ -68,7 +68,9 @@ class World:
         return NOW + timedelta(seconds=(asyncio.get_running_loop().time() - self.began) / 50)
 
     async def ask(self, query: Query) -> Answer:
-        url = query.requests[0].url
+        (request,) = query.requests
+        assert isinstance(request, Request)
+        url = request.url
         self.asked[url] += 1
         self.under_way[url] += 1
         self.most[url] = max(self.most[url], self.under_way[url])
