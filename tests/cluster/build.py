@@ -23,9 +23,13 @@ PROGRAMS = {
     "kube-scheduler": "k8s.io/kubernetes/cmd/kube-scheduler",
     "kubectl": "k8s.io/kubernetes/cmd/kubectl",
     "kwok": "sigs.k8s.io/kwok/cmd/kwok",
+    "metrics-server": "sigs.k8s.io/metrics-server/cmd/metrics-server",
     "server": "go.etcd.io/etcd/server/v3",
 }
-"""What go calls each program, and its package. etcd comes out as "server"; installed() tells it by a better name."""
+"""What go calls each program, and its package. etcd comes out as "server"; installed() tells it by a better name.
+
+metrics-server, which is started only for the tests that need it, raises the versions of some libraries for all of them.
+"""
 
 MINUTES_COLD = "7 to 10 minutes on two cores"
 REPORT_EVERY = 15.0

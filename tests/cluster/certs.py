@@ -18,6 +18,7 @@ CLIENTS = {
     "scheduler": "system:kube-scheduler",
     "kwok": "kwok",
     "kubelet-client": "kube-apiserver-kubelet-client",
+    "aggregator": "front-proxy-client",
 }
 """File name and user name of each client; all are cluster administrators, and the audit log tells them apart by these names."""
 

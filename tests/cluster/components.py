@@ -129,6 +129,14 @@ class Programs:
             f"--kubelet-certificate-authority={files.authority}",
             f"--kubelet-client-certificate={files.certificate('kubelet-client')}",
             f"--kubelet-client-key={files.key('kubelet-client')}",
+            # It passes requests on to aggregated APIs (metrics-server), and says whose they are.
+            f"--requestheader-client-ca-file={files.authority}",
+            f"--requestheader-allowed-names={CLIENTS['aggregator']}",
+            "--requestheader-username-headers=X-Remote-User",
+            "--requestheader-group-headers=X-Remote-Group",
+            "--requestheader-extra-headers-prefix=X-Remote-Extra-",
+            f"--proxy-client-cert-file={files.certificate('aggregator')}",
+            f"--proxy-client-key-file={files.key('aggregator')}",
             f"--audit-policy-file={SOURCES / 'audit-policy.yaml'}",
             f"--audit-log-path={self.folder / 'audit.log'}",
             "--audit-log-maxsize=1000",
@@ -168,6 +176,23 @@ class Programs:
             f"--server-address={address}",
             f"--tls-cert-file={self.certificates.certificate('serving')}",
             f"--tls-private-key-file={self.certificates.key('serving')}",
+        ]
+
+    def metrics_server(self, port: int) -> list[str]:
+        """What pods use, looked at as often as it can; started only for the tests that need it."""
+        return [
+            str(self.binaries / "metrics-server"),
+            f"--kubeconfig={self.kubeconfig('admin')}",
+            f"--authentication-kubeconfig={self.kubeconfig('admin')}",
+            f"--authorization-kubeconfig={self.kubeconfig('admin')}",
+            f"--bind-address={LOOPBACK}",
+            f"--secure-port={port}",
+            f"--cert-dir={self.folder / 'metrics-server'}",
+            "--kubelet-use-node-status-port",
+            "--kubelet-preferred-address-types=InternalIP",
+            f"--kubelet-certificate-authority={self.certificates.authority}",
+            "--metric-resolution=10s",
+            "--kubelet-request-timeout=5s",
         ]
 
 

@@ -120,7 +120,7 @@ class ControlPlane(Cluster):
     def start_api_server(self) -> None:
         """Start it again on the same port and wait until it is ready."""
         if not self._components["api-server"].alive():
-            self._spawn("api-server", self._programs().api_server())
+            self._spawn("api-server", self.programs.api_server())
         self._wait("the API server", self._api_ready)
 
     def audit(self) -> Iterator[AuditEntry]:
@@ -143,7 +143,7 @@ class ControlPlane(Cluster):
         self._ports = Ports.free()
         self._save()
         self._guard_against_orphans()
-        programs = self._programs()
+        programs = self.programs
         programs.write_configuration()
         self._spawn("etcd", programs.etcd())
         # An API server that does not find its store at once takes a second's rest before it looks again.
@@ -161,7 +161,9 @@ class ControlPlane(Cluster):
         self._wait("the nodes", self._nodes_ready)
         self._wait("the default ServiceAccount", lambda: self._ask("GET", "/api/v1/namespaces/default/serviceaccounts/default") is not None)
 
-    def _programs(self) -> Programs:
+    @property
+    def programs(self) -> Programs:
+        """The command lines of its programs, and of those that can be started beside it."""
         if self._ports is None:
             raise RuntimeError(f"no control plane was started in {self.directory}")
         return Programs(self.directory, self._binaries, self._ports, certs.Certificates(self.directory / "pki"))
@@ -185,7 +187,7 @@ class ControlPlane(Cluster):
         return "\n".join((self.logs / f"{name}.log").read_text(errors="replace").splitlines()[-15:])
 
     def _etcd_answers(self) -> bool:
-        connection = http.client.HTTPConnection(LOOPBACK, self._programs().ports.etcd, timeout=1)
+        connection = http.client.HTTPConnection(LOOPBACK, self.programs.ports.etcd, timeout=1)
         try:
             connection.request("GET", "/readyz")
             return connection.getresponse().status == http.HTTPStatus.OK
@@ -203,7 +205,7 @@ class ControlPlane(Cluster):
 
     def _ask(self, method: str, path: str, body: object = None) -> Any:
         """One request as administrator: the parsed answer, or None if there was none or it was a refusal."""
-        programs = self._programs()
+        programs = self.programs
         try:
             context = ssl.create_default_context(cafile=str(programs.certificates.authority))
             context.load_cert_chain(programs.certificates.certificate("admin"), programs.certificates.key("admin"))
