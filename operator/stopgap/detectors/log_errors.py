@@ -31,7 +31,7 @@ class LogErrors(PolledInARow):
     container: Annotated[str, StringConstraints(max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")] | None = None
     """The container that is listened to. Default: every one of the workload's own template."""
     failures: Annotated[int, Field(ge=1, le=20)] = 1
-    """So many bad answers in a row fire. Each of them is about a time of its own, so one is enough."""
+    """So many bad answers in a row fire. Each is about all lines of its time, so one is enough."""
 
     def wants(self, asking: Asking) -> Query:
         """Ask for the lines."""

@@ -68,7 +68,16 @@ def test_what_it_says_fits_into_a_finding() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"pattern": "(a"}, {"pattern": "(?=a)"}, {"pattern": ""}, {"within": "2h"}, {"above": -1}, {"container": "../x"}]
+    "wrong",
+    [
+        {"pattern": "(a"},
+        {"pattern": "(?=a)"},
+        {"pattern": "((a{100}){100}){100}"},
+        {"pattern": ""},
+        {"within": "2h"},
+        {"above": -1},
+        {"container": "../x"},
+    ],
 )
 def test_what_cannot_work_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):

@@ -129,5 +129,11 @@ def test_many_different_lines_are_counted_and_few_are_kept() -> None:
     assert counted(b"INFO fine").digest(1).most_frequent() == ""
 
 
+def test_an_expression_that_would_never_end_elsewhere_ends_here() -> None:
+    began = time.perf_counter()
+    assert counted(*[b"a" * 4000 + b"!"] * 20, pattern="(a+)+$").digest(1).matching == 0
+    assert time.perf_counter() - began < 1
+
+
 def test_a_line_that_is_no_text_is_counted() -> None:
     assert counted(b"\xff\xfe ERROR \xff", pattern="(?i)error").digest(1).matching == 1
