@@ -52,7 +52,8 @@ class Observer:
         self._leading = leading
         self._ill: dict[Target, datetime] = {}
         self._reserved: set[Spent] = set()
-        self._counter = 0
+        self.spendings = 0
+        """Changes whenever an action is counted against the budgets."""
 
     def case(self, target: Target, live: Live | None = None) -> Case:
         """Return the case of one workload now."""
@@ -103,8 +104,8 @@ class Observer:
     @contextmanager
     def reserved(self, work: Workload, spec: RemediationSpec) -> Iterator[None]:
         """Count an action against every budget from the decision on, until what became of it is known."""
-        self._counter += 1
-        spent = Spent(f"reserved-{self._counter}", self._index.now(), work.namespace, work.uid, spec.policy_ref.uid)
+        self.spendings += 1
+        spent = Spent(f"reserved-{self.spendings}", self._index.now(), work.namespace, work.uid, spec.policy_ref.uid)
         self._reserved.add(spent)
         try:
             yield
@@ -113,6 +114,7 @@ class Observer:
 
     def charge(self, done: Remediation) -> None:
         """Count an action that was sent from now on, before the reservation ends and whether or not its record can be written."""
+        self.spendings += 1
         self._records.charge(done)
 
     def found(self, target: Target, lent: Lent) -> None:

@@ -3,11 +3,10 @@
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Final
 
-from stopgap.api import Incident, Remediation
+from stopgap.api import Remediation
 from stopgap.api.remediation import RemediationState, RemediationStatus
 from stopgap.core import attribution, objecting, restoring, suspending
 from stopgap.core.case import Case, Decision, Intent, Lent, Reads
@@ -18,6 +17,7 @@ from stopgap.effects.execute import Executor
 from stopgap.effects.firstsight import FirstSight
 from stopgap.effects.live import LiveReads
 from stopgap.effects.observe import Observer
+from stopgap.effects.opening import Opener
 from stopgap.effects.record import Recorder
 from stopgap.effects.telemetry import Telemetry
 from stopgap.effects.writing import Afterwards, Writing
@@ -27,9 +27,6 @@ from stopgap.model.reasons import Reason
 from stopgap.model.refs import Target
 
 log = logging.getLogger(__name__)
-
-REREAD_SECONDS: Final = 30.0
-"""For so long live reads are believed while something stands against the action anyway; an action always reads afresh."""
 
 
 class Reconciler:
@@ -55,10 +52,12 @@ class Reconciler:
         self._suspender = executor.suspender
         self._first_sight = first_sight
         self._telemetry = telemetry
-        self._writing = Writing(observer, recorder, executor=executor, telemetry=telemetry, afterwards=afterwards, closed=self._forget)
         self._leading = leading
         self._now = now
-        self._believed: dict[Target, _Believed] = {}
+        self._opener = Opener(observer, live, recorder, telemetry)
+        self._writing = Writing(
+            observer, recorder, executor=executor, telemetry=telemetry, afterwards=afterwards, closed=self._opener.forget
+        )
 
     async def __call__(self, target: Target) -> float | None:
         """Look at one workload; return the seconds after which to look again without an event."""
@@ -72,7 +71,7 @@ class Reconciler:
         told = decision.opening is not None or case.incident is not None
         self._observer.note_onset(target, attribution.ill_since(case, decision.findings), told=told)
         if decision.opening or decision.reads:
-            case, decision = await self._open(case, decision)
+            case, decision = await self._opener.open(case, decision)
         if decision.intent:
             case, decision = await self._act(case, decision, decision.intent)
         if decision.approved:
@@ -87,57 +86,12 @@ class Reconciler:
         self._observer.note_written(target)
         return decision.look_again.total_seconds() if decision.look_again else None
 
-    def _forget(self, target: Target) -> None:
-        self._believed.pop(target, None)
-
     # ---------------------------------------------------------------------------------------------------- the hot path
-
-    async def _open(self, case: Case, decision: Decision) -> tuple[Case, Decision]:
-        """Open the incident and read live at once: neither waits for the other."""
-        work, target = case.seen.workload, case.seen.target
-        if work is None:
-            return case, decision
-        opening = decision.opening
-        reading = self._read(case, decision.reads)
-        incident: Incident | None
-        if opening:
-            number = case.health.incidents + 1
-            incident, live = await asyncio.gather(self._recorder.open(work, opening, number), reading)
-            self._telemetry.opened(target, opening.trigger)
-        else:
-            incident, live = case.incident, await reading
-        fresh = self._observer.case(target, live)
-        fresh = replace(fresh, incident=fresh.incident or incident)
-        then = decide(fresh)
-        if live is not None and not live.confirmed and then.intent is None:
-            # Why nothing is done is told in full, and what was approved is judged by everything.
-            fresh = replace(fresh, seen=replace(fresh.seen, live=self._believe(fresh, await self._live.confirm(fresh, live))))
-            return fresh, decide(fresh)
-        if (then.intent is None and then.approved is None) or target not in self._believed or self._believed[target].read_at == case.now:
-            return fresh, then
-        # What was read a while ago was good enough for saying no. To act, it is read again.
-        del self._believed[target]
-        fresh = replace(fresh, seen=replace(fresh.seen, live=await self._read(fresh, decision.reads)))
-        return fresh, decide(fresh)
-
-    async def _read(self, case: Case, reads: Reads) -> Live | None:
-        """Read live; what was read a moment ago is good enough where something stood against the action anyway."""
-        if not reads or case.seen.workload is None:
-            return None
-        believed = self._believed.get(case.seen.target)
-        recent = believed is not None and (case.now - believed.read_at).total_seconds() < REREAD_SECONDS
-        if believed and recent and believed.about == _about(case) and believed.live.covers(reads.replica_sets, scaler=reads.scaler):
-            return believed.live
-        return await self._live.quick(case, reads) or self._believe(case, await self._live.read(case, reads))
-
-    def _believe(self, case: Case, live: Live) -> Live:
-        self._believed[case.seen.target] = _Believed(_about(case), live, case.now)
-        return live
 
     async def _act(self, case: Case, decision: Decision, intent: Intent) -> tuple[Case, Decision]:
         """Record the intent, then do it. What was concluded before the act is written after it: the act does not wait for prose."""
         work, target = case.seen.workload, case.seen.target
-        self._believed.pop(target, None)
+        self._opener.forget(target)
         if work is None:
             raise ValueError(f"an action on {target} was decided without the workload")
         # No await lies between the decision and this line, so that no budget is spent twice by workers side by side.
@@ -151,8 +105,6 @@ class Reconciler:
         plan = intent.spec.plan
         change = change_of(plan, live.templates.get(plan.replica_set_uid) or case.seen.template)
         (remediation, new), confirmed = await asyncio.gather(self._recorder.intend(work, intent.spec), self._live.confirm(case, live))
-        if not live.confirmed:
-            change = self._against(remediation, confirmed) or change
         if case.incident is not None and decision.status is not None:
             case = replace(case, incident=case.incident.model_copy(update={"status": decision.status}))
         if remediation.state is RemediationState.AWAITING_APPROVAL:
@@ -160,7 +112,7 @@ class Reconciler:
             after = _with(case, remediation)
             then = decide(after)
         else:
-            after, then = await self._carry_out(case, remediation, change, first=new)
+            after, then = await self._carry_out(case, remediation, change, first=new, live=None if live.confirmed else confirmed)
         return after, replace(then, notices=(*decision.notices, *then.notices))
 
     async def _approve(self, case: Case, decision: Decision, waiting: Remediation, status: RemediationStatus) -> tuple[Case, Decision]:
@@ -168,7 +120,7 @@ class Reconciler:
         work, live, plan = case.seen.workload, case.seen.live, waiting.spec.plan
         if work is None or live is None or case.incident is None:
             raise ValueError(f"an approval for {case.seen.target} was taken without the workload or the live reads")
-        self._believed.pop(case.seen.target, None)
+        self._opener.forget(case.seen.target)
         with self._observer.reserved(work, waiting.spec):
             remediation = await self._recorder.remediation(waiting, status)
             case = replace(case, incident=case.incident.model_copy(update={"status": decision.status}))
@@ -176,9 +128,11 @@ class Reconciler:
             after, then = await self._carry_out(case, remediation, change, first=True)
         return after, replace(then, notices=(*decision.notices, *then.notices))
 
-    async def _carry_out(self, case: Case, remediation: Remediation, change: Change | Refusal, *, first: bool) -> tuple[Case, Decision]:
+    async def _carry_out(
+        self, case: Case, remediation: Remediation, change: Change | Refusal, *, first: bool, live: Live | None = None
+    ) -> tuple[Case, Decision]:
         def objection() -> Refusal | None:
-            return self._objection(remediation)
+            return self._objection(remediation, live)
 
         pause = None
         if remediation.spec.plan.suspends is not None and not isinstance(change, Refusal):
@@ -225,11 +179,11 @@ class Reconciler:
         fresh = self._observer.case(Target(remediation.metadata.namespace or "", ref.kind, ref.name), live)
         return objecting.objection(fresh, remediation, judge(fresh))
 
-    def _objection(self, remediation: Remediation) -> Refusal | None:
-        """Say what now stands against carrying out an intent, from memory: asked directly before a write, it must not wait."""
+    def _objection(self, remediation: Remediation, live: Live | None) -> Refusal | None:
+        """Say what now stands against carrying out an intent. Asked directly before a write, it must not wait."""
         if not self._leading():
             return Refusal(Reason.NotLeader, "this copy does not hold the Lease any more")
-        return self._against(remediation)
+        return self._against(remediation, live)
 
     async def _restore(self, case: Case, decision: Decision, lent: Lent) -> Decision:
         """Put back what was temporary. What is left of a lost record is put back only once the API server says that it is lost."""
@@ -257,20 +211,6 @@ class Reconciler:
         # Its incident may be over for long; the remediation is there until nothing is owed.
         await self._recorder.event(paused, notice, case.now)
         return decision
-
-
-def _about(case: Case) -> tuple[str, int, str | None, int | None]:
-    work, policy = case.seen.workload, case.policy.metadata if case.policy else None
-    return (work.uid if work else "", work.generation if work else 0, policy.uid if policy else "", policy.generation if policy else 0)
-
-
-@dataclass(frozen=True, slots=True)
-class _Believed:
-    """Live reads that are good enough for saying no for a while."""
-
-    about: tuple[str, int, str | None, int | None]
-    live: Live
-    read_at: datetime
 
 
 def _with(case: Case, done: Remediation) -> Case:

@@ -11,16 +11,15 @@ from pydantic import BaseModel
 from stopgap.api import ClusterRemediationPolicy, Incident, Remediation, RemediationPolicy, WorkloadHealth
 from stopgap.api.clusterpolicy import Policy
 from stopgap.api.health import WorkloadHealthSpec, WorkloadHealthStatus
-from stopgap.api.incident import CLOSED_LABEL, TARGET_UID_LABEL, IncidentSource, IncidentSpec, IncidentStatus
-from stopgap.api.ladder import Source
+from stopgap.api.incident import CLOSED_LABEL, TARGET_UID_LABEL, IncidentSpec, IncidentStatus
 from stopgap.api.policy import PolicyStatus
 from stopgap.api.remediation import RemediationSpec, RemediationState, RemediationStatus
-from stopgap.core.case import Notice, Opening
+from stopgap.core.case import Notice
 from stopgap.effects.errors import Conflict, Invalid, KubeError, NotFound, Unanswered
 from stopgap.effects.kube import Kube, PatchKind, collection, item
 from stopgap.effects.records import Records
 from stopgap.model.base import API_VERSION, Kind, Permission
-from stopgap.model.refs import TargetRef, TargetUidRef
+from stopgap.model.refs import TargetUidRef
 from stopgap.model.time import exact
 from stopgap.model.workload import Workload
 
@@ -41,26 +40,25 @@ class Recorder:
         self._records = records
         self.identity = identity[:128]
 
-    async def open(self, work: Workload, opening: Opening, number: int) -> Incident:
-        """Create the incident, or adopt the one that says the same; another one of that name makes it take the next number."""
+    async def open(self, announced: Incident, number: int) -> tuple[Incident, bool]:
+        """Create the n-th incident of a workload, or adopt the one that says the same. Returns it, and whether it is new.
+
+        Another one of that name makes it take the next number.
+        """
+        namespace, spec = announced.metadata.namespace or "", announced.spec
+        workload = spec.target_ref.name if spec.target_ref else ""
         for attempt in range(MOST_NUMBERS):
             if attempt == 1:
                 # The memory of numbers was lost with an earlier workload of this name; its incidents are still there.
-                number = max(number, await self._highest_number(work))
-            name = numbered(work.name, number + attempt)
-            spec = IncidentSpec(
-                title=opening.title,
-                target_ref=TargetRef(kind=work.kind, name=work.name),
-                started_at=opening.started_at,
-                source=IncidentSource(type=Source.WORKLOAD, name=opening.trigger, fingerprint=opening.fingerprint),
-            )
+                number = max(number, await self._highest_number(namespace, workload))
+            name = numbered(workload, number + attempt)
             try:
-                return await self._create(Incident, work.namespace, name, spec, {TARGET_UID_LABEL: work.uid})
+                return await self._create(Incident, namespace, name, spec, announced.metadata.labels), True
             except Conflict:
-                found = await self._read(Incident, work.namespace, name)
-                if found and found.spec.source.fingerprint == opening.fingerprint and not is_closed(found):
-                    return found
-        raise RuntimeError(f"no free name for an incident of {work.target} from {numbered(work.name, number)} on")
+                found = await self._read(Incident, namespace, name)
+                if found and found.spec.source.fingerprint == spec.source.fingerprint and not is_closed(found):
+                    return found, False
+        raise RuntimeError(f"no free name for an incident of {workload} in {namespace} from {numbered(workload, number)} on")
 
     async def report(self, namespace: str, name: str, spec: IncidentSpec) -> tuple[Incident, bool]:
         """Create the incident of an alert; the same alert has the same name. Returns it, and whether it is new; Conflict: it just went."""
@@ -78,9 +76,9 @@ class Recorder:
             self._records.drop(type(known), *where)
         return found
 
-    async def _highest_number(self, work: Workload) -> int:
-        listed = msgspec.json.decode(await self._kube.get(collection(API_VERSION, Incident.plural, work.namespace)))["items"]
-        tails = [one["metadata"]["name"].removeprefix(f"{beginning(work.name, 240)}-") for one in listed]
+    async def _highest_number(self, namespace: str, workload: str) -> int:
+        listed = msgspec.json.decode(await self._kube.get(collection(API_VERSION, Incident.plural, namespace)))["items"]
+        tails = [one["metadata"]["name"].removeprefix(f"{beginning(workload, 240)}-") for one in listed]
         return max((int(tail) for tail in tails if tail.isdigit()), default=0)
 
     async def intend(self, work: Workload, spec: RemediationSpec) -> tuple[Remediation, bool]:
