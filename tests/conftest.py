@@ -14,7 +14,7 @@ from stopgap.api.health import KnownGood, WorkloadHealthStatus
 from stopgap.core.case import Case, Spent
 from stopgap.model.observation import Live, Observation
 from stopgap.model.refs import Target
-from stopgap.model.template import Template
+from stopgap.model.template import Template, packed
 from stopgap.model.workload import Container, End, Exit, Flag, Pod, Revision, Workload
 
 NOW = datetime(2026, 11, 23, 10, 0, 0, tzinfo=UTC)
@@ -58,7 +58,7 @@ def make_workload(*, template: Template = BAD, **changes: Any) -> Workload:
         "max_unavailable": "25%",
         "min_ready": timedelta(0),
         "progress_deadline": timedelta(minutes=10),
-        "template": msgspec.json.encode(template.body),
+        "template": packed(msgspec.json.encode(template.body)),
         "observed_generation": 4,
         "current_replicas": 4,
         "updated_replicas": 1,
@@ -171,7 +171,7 @@ def make_seen(**changes: Any) -> Observation:
     }
     fields |= changes
     if "template" not in changes and fields["workload"] is not None:
-        fields["template"] = Template.read(fields["workload"].template)
+        fields["template"] = Template.unpacked(fields["workload"].template)
     return Observation(**fields)
 
 

@@ -51,10 +51,12 @@ def _run(arguments: argparse.Namespace) -> int:
     import gc  # noqa: PLC0415
     from dataclasses import replace  # noqa: PLC0415
 
+    from stopgap.effects.connection import NoConnection, without_clients  # noqa: PLC0415
+
+    without_clients()
     import kopf  # noqa: PLC0415
 
     from stopgap import handlers  # noqa: F401, PLC0415 - importing registers them
-    from stopgap.effects.connection import NoConnection  # noqa: PLC0415
     from stopgap.effects.servers import CannotListen  # noqa: PLC0415
     from stopgap.settings import Settings, Unusable  # noqa: PLC0415
 

@@ -138,7 +138,7 @@ class Addressees:
 
     def _only(self, namespace: str, fits: Callable[[Template], bool]) -> Target | None:
         """Return the workload whose template fits, if there is exactly one: of several, none is meant for certain."""
-        found = [work.target for work in self._index.workloads() if work.namespace == namespace and fits(Template.read(work.template))]
+        found = [work.target for work in self._index.workloads() if work.namespace == namespace and fits(Template.unpacked(work.template))]
         return found[0] if len(found) == 1 else None
 
     async def _asked(self, namespace: str, plural: str, name: str) -> bytes:

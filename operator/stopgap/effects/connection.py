@@ -7,9 +7,11 @@ here by name.
 import asyncio
 import os
 import ssl
+import sys
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from importlib.util import find_spec, module_from_spec
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +57,18 @@ class Connection:
             return await self.credentials()
         except (OSError, ValueError, TimeoutError) as error:
             raise NoConnection(f"the credentials cannot be renewed: {error}", self.server, "Look at the token file or plugin.") from error
+
+
+def without_clients() -> None:
+    """Let `kubernetes.aio.config` be imported without everything else that its package imports at once. Call it before Kopf is imported.
+
+    The clients, their streams and models are never used here, and cost half a second of every start and 15 MiB for good.
+    """
+    for name in ("kubernetes", "kubernetes.aio"):
+        if name not in sys.modules and (spec := find_spec(name)) is not None:
+            sys.modules[name] = module_from_spec(spec)  # found, so that its parts can be imported, and not run
+    # Kopf asks for two of its classes, to recognise their objects, and does without where there are none.
+    sys.modules.setdefault("kubernetes.client", None)  # type: ignore[arg-type]  # what import takes for absent
 
 
 async def connect(kubeconfig: str | None = None, context: str | None = None) -> Connection:

@@ -2,14 +2,18 @@
 
 import sys
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Final, TypedDict
 
 from stopgap.effects import wire
+from stopgap.model.template import packed
 from stopgap.model.text import abridged
 from stopgap.model.workload import Container, End, Flag, Pod, Revision, Workload
 
 MOST_WORDS: Final = 2048
 """Characters kept of why a container waits. A back-off names a long image four times before it says what is wrong."""
+_TELLING: Final = frozenset({"ReplicaFailure", "PodScheduled"})
+"""Conditions whose message is read. Of the others it would be kept ten thousand times for nobody."""
 _READ_ANNOTATIONS: Final = frozenset(
     {
         "deployment.kubernetes.io/revision",
@@ -30,12 +34,19 @@ def _flag(conditions: list[wire.Condition], kind: str) -> Flag | None:
     if found is None:
         return None
     holds = {"True": True, "False": False}.get(found.status)
-    return Flag(holds, sys.intern(found.reason), found.message, found.last_transition_time, found.last_update_time)
+    message = found.message if kind in _TELLING else ""
+    return Flag(holds, sys.intern(found.reason), message, found.last_transition_time, found.last_update_time)
 
 
 def _changed_by(managed: list[wire.ManagedFields]) -> str:
     entries = [one for one in managed if not one.subresource and one.manager != "stopgap"]
     return sys.intern(max(entries, key=lambda one: one.time).manager) if entries else ""
+
+
+@lru_cache(maxsize=1024)
+def _shared(annotations: tuple[tuple[str, str], ...]) -> dict[str, str]:
+    """Keep what most workloads have, their revision and nothing else, once for all of them."""
+    return dict(annotations)
 
 
 class Identity(TypedDict):
@@ -64,7 +75,7 @@ def identity(meta: wire.Meta) -> Identity:
         "version": int(meta.resource_version),
         "generation": meta.generation,
         "labels": {sys.intern(key): sys.intern(value) for key, value in meta.labels.items()},
-        "annotations": {sys.intern(key): value for key, value in meta.annotations.items() if key in _READ_ANNOTATIONS},
+        "annotations": _shared(tuple(sorted(one for one in meta.annotations.items() if one[0] in _READ_ANNOTATIONS))),
         "controller": f"{owner.kind}/{owner.name}" if owner else "",
         "changed_by": _changed_by(meta.managed_fields),
         "created": meta.creation_timestamp,
@@ -85,7 +96,7 @@ def workload(seen: wire.Deployment) -> Workload:
         max_unavailable=rolling.max_unavailable if rolling else ("100%" if spec.strategy.type == "Recreate" else 0),
         min_ready=timedelta(seconds=spec.min_ready_seconds),
         progress_deadline=timedelta(seconds=spec.progress_deadline_seconds),
-        template=bytes(spec.template),
+        template=packed(spec.template),
         observed_generation=status.observed_generation,
         current_replicas=status.replicas,
         updated_replicas=status.updated_replicas,

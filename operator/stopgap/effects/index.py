@@ -7,6 +7,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Protocol
 
 from stopgap.core import knowngood, ledger
@@ -30,6 +31,10 @@ class Listed(Protocol):
 MOST_LEVELS = 60
 NUMBERED_WITHIN = timedelta(minutes=1)
 """In this time the Deployment controller gives a changed template its revision number."""
+
+
+_template = lru_cache(maxsize=64)(Template.unpacked)
+"""Of the few workloads that are looked at several times in a row."""
 
 
 class _History:
@@ -97,7 +102,7 @@ class Index:
             target=target,
             synced=synced,
             workload=work,
-            template=Template.read(work.template),
+            template=_template(work.template),
             revisions=revisions,
             pods=tuple(pod for one in revisions for pod in self._pods.get(one.uid, {}).values()),
             exits=tuple((one.uid, end) for one in revisions for end in self._exits.get(one.uid, ())),

@@ -11,6 +11,7 @@ from stopgap.effects.kube import Kube, collection
 from stopgap.effects.written import SCALERS
 from stopgap.model.base import Permission
 from stopgap.model.observation import Scaler
+from stopgap.model.template import Template
 from stopgap.model.workload import Workload
 
 PERMISSIONS: Final = (
@@ -78,8 +79,7 @@ def _scaled_object(body: dict[str, Any]) -> Scaler:
 def _needed(budget: dict[str, Any], work: Workload) -> int:
     """How many pods a PodDisruptionBudget of this workload's pods needs. A share of them follows the number, and sets no floor."""
     wanted = budget.get("spec", {}).get("minAvailable")
-    template = msgspec.json.decode(work.template)
-    labels = (template.get("metadata") or {}).get("labels") or {}
+    labels = Template.unpacked(work.template).labels
     return wanted if isinstance(wanted, int) and _selects(budget["spec"].get("selector"), labels) else 0
 
 

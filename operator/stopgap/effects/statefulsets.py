@@ -9,6 +9,7 @@ from msgspec import field
 from stopgap.effects import facts, wire
 from stopgap.effects.wire import BarrierTemplate, Meta, PodObject, SmallMeta, Wire
 from stopgap.model.stateful import ON_DELETE, StatefulSet, key
+from stopgap.model.template import packed
 from stopgap.model.workload import Pod, Revision
 
 PODS = {"labelSelector": "statefulset.kubernetes.io/pod-name"}
@@ -111,7 +112,7 @@ def workload(seen: StatefulSetObject) -> StatefulSet:
         max_unavailable=rolling.max_unavailable or 1,
         min_ready=timedelta(seconds=spec.min_ready_seconds),
         progress_deadline=timedelta(minutes=10),
-        template=bytes(spec.template),
+        template=packed(spec.template),
         observed_generation=status.observed_generation,
         current_replicas=status.replicas,
         updated_replicas=status.updated_replicas,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b
 from typing import Any
+from zlib import compress, decompress
 
 import msgspec
 
@@ -30,6 +31,11 @@ def _bare(template: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in template.items() if key != _PATCH} | {"metadata": meta}
 
 
+def packed(raw: bytes) -> bytes:
+    """Return the JSON of a template as it is kept of every workload: a third of its size, and still the same bytes for the same JSON."""
+    return compress(raw, 1)
+
+
 @dataclass(frozen=True)
 class Template:
     """A pod template as plain JSON, with its digest. Build it with `read`."""
@@ -42,6 +48,11 @@ class Template:
         """Parse a template from a Deployment or a ReplicaSet. Raises msgspec.DecodeError on bytes that are not JSON."""
         body = msgspec.json.decode(raw) if isinstance(raw, bytes) else raw
         return cls(_bare(body))
+
+    @classmethod
+    def unpacked(cls, kept: bytes) -> "Template":
+        """Parse a template that was packed."""
+        return cls.read(decompress(kept))
 
     @cached_property
     def digest(self) -> str:

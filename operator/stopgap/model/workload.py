@@ -29,7 +29,7 @@ class Flag(Struct, frozen=True, gc=False):
 class Workload(Struct, frozen=True, gc=False):
     """A Deployment, or what is the same about a StatefulSet (model/stateful.py).
 
-    Counts are pods; `template` is the raw JSON of `.spec.template`, parsed only in trouble.
+    Counts are pods; `template` is the packed JSON of `.spec.template`, parsed only in trouble.
     """
 
     namespace: str

@@ -2,6 +2,8 @@ import asyncio
 import datetime as dt
 import ssl
 import stat
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -201,3 +203,14 @@ async def test_in_a_pod_its_service_account_is_used_and_its_token_read_again(tmp
     found = await connect()
     assert (found.server, found.ca_path) == ("https://[fd00::1]:443", str(pem))
     assert await found.authorization() == "bearer mounted"
+
+
+def test_the_process_starts_without_the_clients_that_it_never_uses() -> None:
+    program = (
+        "import sys; from stopgap.effects.connection import without_clients; without_clients(); "
+        "import kopf; from kubernetes.aio import config; from kubernetes.aio.client import Configuration; "
+        "config.load_kube_config, config.load_incluster_config, Configuration(); "
+        "print(*sorted({'requests', 'oauthlib', 'urllib3', 'websocket'} & {name.partition('.')[0] for name in sys.modules}))"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    assert not ran.stdout.strip()

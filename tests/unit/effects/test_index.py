@@ -4,7 +4,6 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
-import msgspec
 from tests.conftest import BAD, GOOD, NOW, TARGET, make_revision, make_workload
 
 from stopgap.effects.index import Index
@@ -94,7 +93,7 @@ def test_the_template_is_the_present_one_all_the_while() -> None:
     assert seen.template is not None
     assert seen.template.digest == GOOD.digest
     assert seen.workload is not None
-    assert msgspec.json.decode(seen.workload.template) == GOOD.body
+    assert Template.unpacked(seen.workload.template).body == GOOD.body
 
 
 def test_a_reply_that_comes_after_a_newer_event_of_the_same_generation_does_not_undo_it() -> None:

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from tests.conftest import GOOD, make_template
 
-from stopgap.model.template import Template, digest
+from stopgap.model.template import Template, digest, packed
 
 
 def of_spec(**spec: Any) -> Template:
@@ -154,3 +154,10 @@ def test_the_images_of_init_containers_are_known_too() -> None:
 )
 def test_what_its_pods_cannot_start_without(template: Template, needed: set[str]) -> None:
     assert template.references == needed
+
+
+def test_a_template_is_the_same_after_it_was_kept() -> None:
+    kept = packed(msgspec.json.encode(make_template("shop/api:1.9")))
+
+    assert Template.unpacked(kept) == GOOD
+    assert kept == packed(msgspec.json.encode(make_template("shop/api:1.9")))
