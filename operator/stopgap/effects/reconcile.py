@@ -94,7 +94,7 @@ class Reconciler:
         self._opener.forget(target)
         if work is None:
             raise ValueError(f"an action on {target} was decided without the workload")
-        # No await lies between the decision and this line, so that no budget is spent twice by workers side by side.
+        # No await lies between the last look at the budgets and this line, so that none is spent twice by workers side by side.
         with self._observer.reserved(work, intent.spec):
             return await self._intend_and_do(case, decision, intent)
 
