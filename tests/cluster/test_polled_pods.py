@@ -1,6 +1,7 @@
 """Signals that the pods themselves tell when they are asked: what they log, by the kubelet, and what they use, by a real metrics-server."""
 
 import json
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
@@ -88,7 +89,7 @@ def test_pods_that_use_more_than_they_ask_for_are_found_and_the_others_are_quiet
     shop.policy(triggers=[{"name": "signal", "resourceUsage": usage}], steps=[])
     for name, template in (("busy", using("1500m", "128Mi")), ("calm", using("500m", "512Mi"))):
         pod = {**template, "metadata": {**template["metadata"], "labels": {"app": name}}}
-        shop.deploy(name=name, replicas=2, template=pod)
+        shop.deploy(name=name, replicas=1, template=pod)
     wait_for("the policy says what is missing", lambda: signals(shop).get("status") == "False")
     assert "this cluster has no metrics.k8s.io API: install metrics-server" in signals(shop)["message"]
     with metrics_server(control_plane):
@@ -96,5 +97,6 @@ def test_pods_that_use_more_than_they_ask_for_are_found_and_the_others_are_quiet
         found = finding(shop.incident(name="busy-1"), "signal")
         wait_for("the signal is known of both", lambda: signals(shop).get("status") == "True")
     assert found["type"] == "ResourceUsage"
-    assert found["message"].startswith("cpu is at 150 % of the requests of 2 pods, above 90 %; ")
+    # About 150: the nodes are asked a moment before or after they tell.
+    assert re.match(r"cpu is at 1\d\d % of the requests of 1 pod, above 90 %; ", found["message"])
     assert [one["metadata"]["name"] for one in shop.items("incidents")] == ["busy-1"]
