@@ -154,7 +154,7 @@ def _meant(case: Case, step: Step, found: tuple[Finding, ...]) -> bool:
         step.name not in tried(case)
         and bool({source, *said_by} & set(when.sources))
         and (not when.triggers or bool(firing & set(when.triggers)))
-        and (not when.severities or severity.severity(case, found) in when.severities)
+        and (not when.severities or severity.in_force(case, found) in when.severities)
     )
 
 

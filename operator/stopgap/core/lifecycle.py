@@ -107,12 +107,14 @@ def begin(case: Case) -> Story:
 
 
 def acknowledge(case: Case, story: Story) -> Story:
-    """Note who has taken the incident."""
+    """Note who has taken the incident, and who takes it over."""
     by = case.incident.spec.acknowledged_by if case.incident else None
-    if not by or story.says(ACKNOWLEDGED):
+    known, message = find(story.status.conditions, ACKNOWLEDGED), f"{by} has taken it"
+    taken = story.says(ACKNOWLEDGED)
+    if not by or (taken and known and known.message == message):
         return story
-    story = story.set(acknowledged_at=case.now).observe(ACKNOWLEDGED, True, Reason.Acknowledged, f"{by} has taken it")
-    return story.tell(Reason.Acknowledged, f"{by} has taken the incident", actor=by)
+    story = story.set(acknowledged_at=story.status.acknowledged_at or case.now).observe(ACKNOWLEDGED, True, Reason.Acknowledged, message)
+    return story.tell(Reason.Acknowledged, f"{by} has taken the incident{' over' if taken else ''}", actor=by)
 
 
 def triaged(story: Story, kind: Reason, message: str) -> Story:

@@ -1,8 +1,10 @@
-"""How severe an incident is: a person's word, then the policy's rules, then its default."""
+"""How severe an incident is: a person's word, then the policy's rules, then its default. It rises at once and never falls by itself."""
 
 from stopgap.api.policy import SeverityRule
 from stopgap.core.case import Case
+from stopgap.core.lifecycle import Story
 from stopgap.model.observation import Finding
+from stopgap.model.reasons import Reason
 from stopgap.model.severity import Severity
 from stopgap.model.workload import State
 
@@ -18,12 +20,30 @@ def severity(case: Case, findings: tuple[Finding, ...]) -> Severity:
 
 
 def in_force(case: Case, findings: tuple[Finding, ...]) -> Severity:
-    """Return the severity that counts now: once nothing fires, the one that was written while something did stays."""
+    """Return the severity that counts now: a person's word, or the worst of what was written and what the rules say while something fires.
+
+    That some pods are back for a moment makes no incident milder; that is for people to say.
+    """
     if case.incident and case.incident.spec.severity:
         return case.incident.spec.severity
-    if any(one.state is State.FIRING for one in findings) or case.status.severity is None:
-        return severity(case, findings)
-    return case.status.severity
+    known = case.status.severity
+    if known is not None and all(one.state is not State.FIRING for one in findings):
+        return known
+    ruled = severity(case, findings)
+    return min(known, ruled) if known else ruled
+
+
+def graded(case: Case, story: Story, findings: tuple[Finding, ...]) -> Story:
+    """Write down the severity that counts, and tell that it has changed, and by whom."""
+    before, now = story.status.severity, in_force(case, findings)
+    story = story.set(severity=now)
+    if before is None or before is now:
+        return story
+    person = case.incident is not None and case.incident.spec.severity is not None
+    by = "a person says so (spec.severity)" if person else "by the rules of the policy"
+    return story.announce(
+        Reason.SeverityChanged, f"severity {before} → {now}: {by}", warning=now < before, actor="a person" if person else "stopgap"
+    )
 
 
 def _holds(rule: SeverityRule, case: Case, findings: tuple[Finding, ...]) -> bool:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from stopgap.api.incident import PassedStep, WouldHave
@@ -186,9 +186,10 @@ def told(case: Case, found: tuple[Finding, ...]) -> Story:
     story = lifecycle.acknowledge(case, lifecycle.begin(case))
     firing = any(one.state is State.FIRING for one in found)
     story = lifecycle.remediations(case, lifecycle.findings(story, found))
+    story = severity.graded(case, _dated(case, story, attribution.onset(found)), found)
     ref = case.policy
     # It is the one that is handled, also if it was the duplicate of one that has ended.
-    updates: dict[str, object] = {"severity": severity.in_force(case, found), "duplicate_of": ""}
+    updates: dict[str, object] = {"duplicate_of": ""}
     if ref is not None:
         updates["policy_ref"] = matching.reference(ref)
     if firing and (change := attribution.suspected_change(case)) and not case.of_incident():
@@ -197,6 +198,15 @@ def told(case: Case, found: tuple[Finding, ...]) -> Story:
     if firing:
         updates |= {"quiet_since": None, "unknown_since": None}
     return response.overdue(case, ordering.carried_over(case, story.set(**updates)))
+
+
+def _dated(case: Case, story: Story, began: datetime | None) -> Story:
+    """Move the beginning back to the first bad sample that is known by now, unless a person has said when it began."""
+    spec, known = case.incident.spec if case.incident else None, story.status.started_at
+    said = spec is not None and spec.started_at is not None and spec.source.type is Source.MANUAL
+    if said or began is None or known is None or began >= known:
+        return story
+    return story.set(started_at=began)
 
 
 def close(case: Case, story: Story, found: tuple[Finding, ...]) -> Decision:

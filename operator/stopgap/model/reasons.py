@@ -172,6 +172,7 @@ class Reason(StrEnum):
         "Nobody has taken the incident within the time that its severity asks for.",
     )
     Acknowledged = "Acknowledged", "A person has taken the incident."
+    SeverityChanged = "SeverityChanged", "The incident is more severe than it was, or a person says that it is less."
     UpdateDue = "UpdateDue", "Those who wait were to hear again by now, and nothing has changed; status.update says how it stands."
     ReviewOwed = "ReviewOwed", "The incident is to be reviewed, and people have not written down everything yet."
     Drafted = "Drafted", "A PostMortem was drafted from the record; people complete it."

@@ -26,9 +26,15 @@ class Span:
         return self.why_not if self.length is None else spell(self.length)
 
 
+def onset(spec: IncidentSpec, status: IncidentStatus) -> datetime | None:
+    """Return when it began, where somebody or a signal says so, and it is not only the time of the report."""
+    began, seen = status.started_at, status.detected_at
+    return began if spec.started_at or (began and seen and whole(began) < whole(seen)) else None
+
+
 def spans(spec: IncidentSpec, status: IncidentStatus) -> tuple[Span, Span, Span, Span]:
     """Return the times to detect, to act, to mitigate and to resolve."""
-    began = status.started_at if spec.started_at else None
+    began = onset(spec, status)
     acted = min((one.executed_at for one in status.remediations if one.executed_at), default=None)
     return (
         _span("detect", "onset to detection", began, status.detected_at, UNKNOWN_ONSET),

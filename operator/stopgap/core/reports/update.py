@@ -7,6 +7,7 @@ from stopgap.api.incident import IncidentSpec, IncidentStatus
 from stopgap.core import lifecycle
 from stopgap.core.reports import record
 from stopgap.core.reports.markdown import said, within
+from stopgap.core.reports.times import onset
 from stopgap.core.reports.wording import REVERTS, dated, lasting, sentence, timed
 from stopgap.model.conditions import find, holds
 from stopgap.model.reasons import Reason
@@ -42,7 +43,7 @@ def render(spec: IncidentSpec, status: IncidentStatus) -> str:
 def _started(spec: IncidentSpec, status: IncidentStatus) -> str:
     if status.started_at is None:
         return "not known yet"
-    return dated(status.started_at) + ("" if spec.started_at else " (when it was reported)")
+    return dated(status.started_at) + ("" if onset(spec, status) else " (when it was reported)")
 
 
 def _duration(status: IncidentStatus) -> str:
