@@ -4,7 +4,6 @@ import asyncio
 import logging
 from collections.abc import Coroutine, Iterable
 from contextlib import suppress
-from datetime import datetime
 from typing import Any
 
 from prometheus_client import CollectorRegistry
@@ -20,11 +19,13 @@ from stopgap.effects.errors import KubeError
 from stopgap.effects.firstsight import FirstSight
 from stopgap.effects.housekeeping import Housekeeping
 from stopgap.effects.index import Index
+from stopgap.effects.inquiry import Inquiries
 from stopgap.effects.intake import receiver
 from stopgap.effects.kube import Kube
 from stopgap.effects.lease import Lease
 from stopgap.effects.leftovers import Leftovers
 from stopgap.effects.live import LiveReads
+from stopgap.effects.lookups import Lookups
 from stopgap.effects.namespaces import Namespaces
 from stopgap.effects.observe import Observer
 from stopgap.effects.own import OwnObject, OwnSink
@@ -63,6 +64,7 @@ class Runtime:
         self.registry = CollectorRegistry()
         self.telemetry = Telemetry(self.registry)
         self.kube = Kube(connection, on_request=self.telemetry.requested)
+        self._now = self.kube.clock.now
         self.index = Index(self._workload_changed, self._now, lambda work, *, there: self.headcount.listed(work, there=there))
         self.records = Records(self._add_soon, self._policies_changed)
         self.namespaces = Namespaces(self._namespace_changed)
@@ -99,8 +101,7 @@ class Runtime:
         self._watches = Watches(self.kube, self._spawn)
         self._stateful = StatefulWatches(self.kube, self._spawn, self.index, self._own.paths)
         self._wanted = asyncio.Event()
-        self._own_synced = False
-        self._started = False
+        self._own_synced = self._started = False
         self._group: asyncio.TaskGroup | None = None
 
     def _housekeeping(self) -> Housekeeping:
@@ -127,6 +128,8 @@ class Runtime:
         observer = Observer(
             index, kept, storm=storm, headcount=count, rosters=rosters, namespaces=spaces, samples=asked, synced=self._knows, leading=lead
         )
+        inquiries = Inquiries(Lookups(self.kube, index, live, now=self._now), soon=lambda target: self.queue.add_after(target, 1, USUALLY))
+        self._afterwards = Afterwards(self._trust, self.reviews, inquiries)
         return Reconciler(
             observer=observer,
             live=live,
@@ -134,7 +137,7 @@ class Runtime:
             executor=executor(self.kube, self.index, rights, self.recorder, self.polling.egress, leading=lead),
             first_sight=FirstSight(self.kube, self.index, live),
             telemetry=self.telemetry,
-            afterwards=Afterwards(self._trust, self.reviews),
+            afterwards=self._afterwards,
             leading=lead,
             now=self._now,
         )
@@ -189,7 +192,7 @@ class Runtime:
                 self._spawn(self._housekeeping().run(), "housekeeping")
                 self._spawn(self._retention.run(), "retention")
                 self._spawn(self._leftovers.run(), "leftovers")
-                self._spawn(self.reviews.run(), "reviews")
+                self._spawn(self._afterwards.run(), "afterwards")
         finally:
             await self.kube.close()
 
@@ -235,9 +238,6 @@ class Runtime:
         self._look_at(self._worth_a_look())
 
     # ------------------------------------------------------------------------------------------------------ what changed
-
-    def _now(self) -> datetime:
-        return self.kube.clock.now()
 
     def _workload_changed(self, target: Target) -> None:
         if not self.synced():
@@ -296,4 +296,4 @@ class Runtime:
     def _lost(self) -> None:
         log.warning("not leading any more; the holder of the Lease acts")
         self.storm.forget()
-        self._trust.forget()
+        self._afterwards.forget()

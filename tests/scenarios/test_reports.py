@@ -12,8 +12,11 @@ from tests.scenarios.driver import Operator, start
 
 from stopgap.api import Incident, PostMortem
 from stopgap.api.health import Denied
-from stopgap.core import reviewing
+from stopgap.core import evidence, reviewing
 from stopgap.core.decide import RECORD_ONLY, decide
+from stopgap.core.evidence import Answers, Touched, Written, taken_in
+from stopgap.core.failing import scene
+from stopgap.model.logs import LogDigest
 from stopgap.model.refs import Target
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -124,9 +127,24 @@ def hostile() -> Incident:
     return more.model_copy(update={"status": decide(replace(case, incident=more)).status})
 
 
+def looked_into() -> Incident:
+    """A person's incident of a workload that was not changed lately: the evidence is all there is."""
+    logs = LogDigest(2, 912, 214, (("db: connection refused", 180), ("giving up after # tries", 34)))
+    incident = make_incident(title="API is returning 500s", severity="P1", source={"type": "Manual"})
+    seen = make_seen(current_since=ago(hours=5), live=None)
+    case = make_case(seen=seen, incident=incident, policy=make_policy(triggers=[{"name": "down", "unavailable": {}}], steps=[]))
+    before = decide(case).status
+    assert before is not None
+    touched = (Touched("configmap/settings", "was changed", ago(minutes=4), "kubectl-edit"),)
+    answers = Answers(NOW, templates={"rs-1": GOOD, "rs-2": BAD}, touched=touched, logs=Written(logs, 2, previous=True))
+    status = taken_in(before, evidence.told(scene(case, before), answers))
+    more = incident.model_copy(update={"status": status})
+    return more.model_copy(update={"status": decide(replace(case, incident=more)).status})
+
+
 INCIDENTS = (
     *(identified, mitigated, resolved, no_target, no_action_taken, refused_throughout),
-    *(escalated, recurring, five_hours, five_days, hostile),
+    *(escalated, recurring, five_hours, five_days, hostile, looked_into),
 )
 
 

@@ -4,8 +4,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, StringConstraints
 
-from stopgap.api.incident import Count
-from stopgap.model.base import ApiModel, Column, Digest, Kind, Line, Uid, Word
+from stopgap.model.base import ApiModel, Column, Count, Digest, Kind, Line, Uid, Word
 from stopgap.model.duration import Duration
 from stopgap.model.refs import ObjectRef, TargetUidRef
 from stopgap.model.time import MicroTime, Time

@@ -6,10 +6,11 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, StringConstraints
 
 from stopgap.api.communication import CommunicationStatus, Update
+from stopgap.api.evidence import Evidence, Related, SuspectedChange
 from stopgap.api.ladder import Source
 from stopgap.api.phase import Phase
 from stopgap.model.alert import AlertState
-from stopgap.model.base import ApiModel, Column, Digest, Kind, Line, Message, Name, Rule, StepName, Uid, Word
+from stopgap.model.base import ApiModel, Column, Count, Digest, Kind, Line, Message, Name, Rule, StepName, Uid, Word
 from stopgap.model.conditions import Conditions
 from stopgap.model.reasons import Reason
 from stopgap.model.refs import PolicyRef, PolicyUidRef, TargetRef
@@ -19,8 +20,6 @@ from stopgap.model.workload import State
 
 CLOSED_LABEL = "stopgap.dev/closed"
 TARGET_UID_LABEL = "stopgap.dev/target-uid"
-
-Count = Annotated[int, Field(ge=0, le=2**53)]
 
 
 class Closing(StrEnum):
@@ -119,20 +118,6 @@ class IncidentAlert(ApiModel):
     summary: Line = ""
     """The annotation summary, or description."""
     labels: Annotated[dict[str, Annotated[str, StringConstraints(max_length=128)]], Field(max_length=32)] = Field(default_factory=dict)
-
-
-class SuspectedChange(ApiModel):
-    """The change that the trouble began with."""
-
-    revision: Count = 0
-    previous_revision: Count = 0
-    changed_at: Time | None = None
-    images: Annotated[tuple[Annotated[str, StringConstraints(max_length=600)], ...], Field(max_length=20)] = ()
-    """Old and new image of each container that changed."""
-    by: Annotated[str, StringConstraints(max_length=128)] = ""
-    """The field manager that wrote it."""
-    cause: Line = ""
-    """The annotation kubernetes.io/change-cause."""
 
 
 class IncidentRefusal(ApiModel):
@@ -242,6 +227,12 @@ class IncidentStatus(ApiModel):
     truncated_alerts: Count = 0
     """How many alerts are not listed, at most at one time: left out by the sender (its max_alerts), or for want of room here."""
     suspected_change: SuspectedChange | None = None
+    evidence: Annotated[tuple[Evidence, ...], Field(max_length=12)] = ()
+    """What was found when it was looked into, once, soon after it began: the state of then."""
+    related_incidents: Related = ()
+    """Open incidents that share its namespace and onset, its node or its image; in another namespace as `namespace/name`."""
+    common_cause: Message = ""
+    """What more than two of them share, and so a suspected cause of them all."""
     decision: IncidentDecision | None = None
     would_have: WouldHave | None = None
     """What would first have been done, and when, in a mode that allows it."""

@@ -4,10 +4,9 @@ from typing import Annotated, Literal
 
 from pydantic import StringConstraints
 
-from stopgap.api.incident import Count
 from stopgap.api.ladder import RevertOn
 from stopgap.api.suspension import PlannedSuspension
-from stopgap.model.base import ApiModel, Digest, Message, Name, Uid, Word
+from stopgap.model.base import ApiModel, Count, Digest, Message, Name, Uid, Word
 from stopgap.model.change import Field, Outside
 
 

@@ -4,8 +4,8 @@ from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import Field, StringConstraints
 
-from stopgap.api.incident import Count, IncidentSpec, IncidentStatus
-from stopgap.model.base import ApiModel, Column, Kind, Line, Rule, Uid
+from stopgap.api.incident import IncidentSpec, IncidentStatus
+from stopgap.model.base import ApiModel, Column, Count, Kind, Line, Rule, Uid
 from stopgap.model.conditions import Conditions
 from stopgap.model.refs import ObjectRef
 

@@ -7,11 +7,12 @@ from typing import Annotated, ClassVar, Final, Literal
 from pydantic import Field as Bounds
 from pydantic import StringConstraints
 
-from stopgap.api.incident import Count, IncidentFinding, SuspectedChange
+from stopgap.api.evidence import SuspectedChange
+from stopgap.api.incident import IncidentFinding
 from stopgap.api.plan import RemediationPlan
 from stopgap.api.revert import RevertState, RevertStatus
 from stopgap.api.suspension import SuspensionStatus
-from stopgap.model.base import ApiModel, Column, Digest, Kind, Message, Rule, StepName, Word
+from stopgap.model.base import ApiModel, Column, Count, Digest, Kind, Message, Rule, StepName, Word
 from stopgap.model.conditions import Conditions
 from stopgap.model.refs import ObjectRef, PolicyUidRef, TargetUidRef
 from stopgap.model.time import MicroTime, Time

@@ -37,6 +37,7 @@ def render_rbac(namespaces: Collection[str] = ()) -> str:
     parts += [_role("Role", _meta(ACCOUNT, OWN_NAMESPACE), own), _binding("RoleBinding", _meta(ACCOUNT, OWN_NAMESPACE), "Role")]
     parts += [_role("ClusterRole", _meta(f"stopgap-action-{action.name}"), merged(action.rules)) for action in ACTIONS if action.rules]
     parts += [_role("ClusterRole", _meta("stopgap-action-suspend-owner"), merged(declared("SUSPEND_PERMISSIONS")))]
+    parts += [_role("ClusterRole", _meta("stopgap-triage-configmaps"), merged(declared("CONFIGMAP_PERMISSIONS")))]
     parts += list(_people())
     return commented(_PREFACE) + "".join(f"---\n{part}" for part in parts)
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 
-from stopgap.api.incident import SuspectedChange
+from stopgap.api.evidence import SuspectedChange
 from stopgap.api.ladder import Source
 from stopgap.core import knowngood
 from stopgap.core.case import Case
@@ -55,13 +55,14 @@ def suspected_change(case: Case) -> SuspectedChange | None:
         revision=newest.number,
         previous_revision=previous.number if previous else 0,
         changed_at=seen.current_since,
-        images=tuple(_image_changes(before, seen.template))[:20],
+        images=tuple(image_changes(before, seen.template))[:20],
         by=work.changed_by[:128],
         cause=work.annotations.get("kubernetes.io/change-cause", "")[:256],
     )
 
 
-def _image_changes(before: Template | None, after: Template | None) -> Iterator[str]:
+def image_changes(before: Template | None, after: Template | None) -> Iterator[str]:
+    """Yield the old and the new image of each container that changed."""
     if before is None or after is None:
         return
     for name, image in after.containers.items():

@@ -142,3 +142,40 @@ def _judge_helm_release(found: Owner, work: Workload, body: dict[str, Any]) -> O
     return Ownership(
         False, f"Flux HelmRelease {found.name} still wants the bad version: its next upgrade brings it back. Revert it in its values"
     )
+
+
+def source_revision(work: Workload, body: dict[str, Any] | None) -> str:
+    """Say what an owner has deployed: a Git revision, or a chart and its version; nothing where neither it nor its marks tell."""
+    found = owner(work)
+    tells = {
+        OwnerKind.ARGO_CD: _synced,
+        OwnerKind.FLUX_KUSTOMIZATION: _applied,
+        OwnerKind.FLUX_HELM_RELEASE: _released,
+        OwnerKind.HELM: _charted,
+    }
+    return tells[found.kind](found, work, body or {}) if found else ""
+
+
+def _synced(found: Owner, work: Workload, body: dict[str, Any]) -> str:
+    if not body or _judge_argo(found, work, body) is None:
+        return ""
+    sync = body.get("status", {}).get("sync") or {}
+    revision = sync.get("revision") or ", ".join(sync.get("revisions") or ())
+    return f"{revision} (Argo CD application {found.name})" if revision else ""
+
+
+def _applied(found: Owner, work: Workload, body: dict[str, Any]) -> str:  # noqa: ARG001 - one shape for all owners
+    revision = body.get("status", {}).get("lastAppliedRevision")
+    return f"{revision} (Flux Kustomization {found.name})" if revision else ""
+
+
+def _released(found: Owner, work: Workload, body: dict[str, Any]) -> str:
+    last: dict[str, Any] = next(iter(body.get("status", {}).get("history") or ()), {})
+    chart = " ".join(str(last[name]) for name in ("chartName", "chartVersion") if last.get(name))
+    return f"{chart} (Flux HelmRelease {found.name})" if chart else _charted(found, work, body)
+
+
+def _charted(found: Owner, work: Workload, body: dict[str, Any]) -> str:  # noqa: ARG001 - one shape for all owners
+    chart, version = work.labels.get("helm.sh/chart", ""), work.labels.get("app.kubernetes.io/version", "")
+    app = f", version {version}" if version else ""
+    return f"chart {chart}{app} (Helm release {found.name})" if chart else (f"version {version}" if version else "")

@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
+from stopgap.api.evidence import SuspectedChange
 from stopgap.api.incident import PassedStep, WouldHave
 from stopgap.api.ladder import Source
 from stopgap.api.remediation import Remediation, RemediationState
@@ -192,12 +193,18 @@ def told(case: Case, found: tuple[Finding, ...]) -> Story:
     updates: dict[str, object] = {"duplicate_of": ""}
     if ref is not None:
         updates["policy_ref"] = matching.reference(ref)
-    if firing and (change := attribution.suspected_change(case)) and not case.of_incident():
-        old = story.status.suspected_change
-        updates["suspected_change"] = old if old and old.images and not change.images else change
+    if (firing or reported(case)) and (change := attribution.suspected_change(case)) and not case.of_incident():
+        updates["suspected_change"] = _kept(story.status.suspected_change, change)
     if firing:
         updates |= {"quiet_since": None, "unknown_since": None}
     return response.overdue(case, ordering.carried_over(case, story.set(**updates)))
+
+
+def _kept(old: SuspectedChange | None, new: SuspectedChange) -> SuspectedChange:
+    """Keep what this look does not tell again: the images without live reads, and what the owner says."""
+    if old is None or (old.images and not new.images):
+        return old or new
+    return new.model_copy(update={"source_revision": old.source_revision if old.revision == new.revision else ""})
 
 
 def _dated(case: Case, story: Story, began: datetime | None) -> Story:

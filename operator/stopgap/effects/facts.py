@@ -131,6 +131,11 @@ def revision(seen: wire.ReplicaSet) -> Revision | None:
     )
 
 
+def revision_label(kind: str) -> str:
+    """Return the label by which the pods of a workload say which revision they are of."""
+    return "controller-revision-hash" if kind == "StatefulSet" else "pod-template-hash"
+
+
 def is_well(seen: wire.PodObject) -> bool:
     """Whether there is nothing to remember about a pod: ready, never restarted, and staying."""
     status = seen.status

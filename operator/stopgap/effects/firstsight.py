@@ -49,8 +49,7 @@ class FirstSight:
         return bool(stints)
 
     async def _judge(self, work: Workload, revision: Revision, newest: Revision, now: datetime) -> Stint | None:
-        label = "controller-revision-hash" if work.kind == "StatefulSet" else "pod-template-hash"
-        params = {"labelSelector": f"{label}={revision.hash}", "limit": MOST_PODS}
+        params = {"labelSelector": f"{facts.revision_label(work.kind)}={revision.hash}", "limit": MOST_PODS}
         try:
             raw = await self._kube.get(collection("v1", "pods", work.namespace), params)
             template = await self._live.template(work.target, revision.name)

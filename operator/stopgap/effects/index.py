@@ -113,6 +113,16 @@ class Index:
             number_is_stale=history is not None and history.bears_old_number(work, self._now()),
         )
 
+    def rolled_out_since(self, namespace: str, since: datetime) -> list[tuple[Workload, datetime]]:
+        """Return the workloads of a namespace whose newest template became the wanted one after a moment, and when."""
+        found = []
+        for work in self._workloads.values():
+            if work.namespace == namespace:
+                at = self._current_since(work, self._newest_first(work), self._histories.get(work.uid))
+                if at is not None and at >= since:
+                    found.append((work, at))
+        return found
+
     def troubled(self) -> list[Target]:
         """Return every workload that has a pod or a count worth a look."""
         return [work.target for work in self._workloads.values() if self.is_troubled(work)]

@@ -34,6 +34,7 @@ _METHODS = {
     "delete": "DELETE",
 }
 _JSON = "application/json"
+_METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 _PAGE = 500
 """Objects in one answer to a list."""
 _WRITTEN_BY = {"fieldManager": "stopgap"}
@@ -151,6 +152,10 @@ class Kube:
         """Read one object, or list a collection. Sent once more by itself if a kept connection turns out to be dead."""
         return await self._ask("get" if resource_of(path)[1] else "list", path, params=params)
 
+    async def metadata(self, path: str) -> bytes:
+        """Read one object without its spec, data and status."""
+        return await self._ask("get", path, accept=_METADATA)
+
     async def items(self, path: str, params: Params | None = None) -> AsyncGenerator[msgspec.Raw, None]:
         """List a collection page by page; yields each object as it came. Raises what get() raises, also between two pages."""
         token = ""
@@ -211,10 +216,13 @@ class Kube:
             async for chunk in answer.content.iter_any():
                 yield chunk
 
-    async def _ask(self, verb: str, path: str, *, params: Params | None = None, body: object = None, content_type: str = _JSON) -> bytes:
+    async def _ask(  # noqa: PLR0913 - the parts of a request
+        self, verb: str, path: str, *, params: Params | None = None, body: object = None, content_type: str = _JSON, accept: str = ""
+    ) -> bytes:
         seconds = self.READ_SECONDS if verb in {"get", "list"} else self.WRITE_SECONDS
         timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=self.CONNECT_SECONDS)
         data, headers = (None, {}) if body is None else (_encoded(body), {"Content-Type": str(content_type)})
+        headers |= {"Accept": accept} if accept else {}
         async with self._answer(verb, path, headers=headers, params=params, data=data, timeout=timeout) as answer:
             return await answer.read()
 

@@ -186,11 +186,7 @@ class LiveReads:
             return None, None
         version, plural = _OWNER_PATHS[found.kind]
         namespace = found.namespace or self._argocd_namespace
-        try:
-            body = msgspec.json.decode(await self._kube.get(item(version, plural, found.name, namespace=namespace)))
-        except (KubeError, ValueError):
-            # Anybody may write the mark, also with a name that no object can have.
-            body = None
+        body = await self.owner(found)
         ownership = owners.judge(found, work, body)
         if body is None or ownership is None or not ownership.reconciles:
             return ownership, None
@@ -198,6 +194,19 @@ class LiveReads:
         may_patch = await self._rights.may_patch(namespace, group, plural)
         before = json.dumps(pausing.value(kind, body))
         return ownership, Pausable(version, kind, namespace, meta["name"], meta["uid"], before, ownership.parent, may_patch)
+
+    async def owner(self, found: owners.Owner) -> dict[str, Any] | None:
+        """Read the object of a tool that deploys a workload; None where it has none, or where that cannot be read."""
+        if found.kind not in _OWNER_PATHS:
+            return None
+        version, plural = _OWNER_PATHS[found.kind]
+        try:
+            path = item(version, plural, found.name, namespace=found.namespace or self._argocd_namespace)
+            body: dict[str, Any] = msgspec.json.decode(await self._kube.get(path))
+        except (KubeError, ValueError):
+            # Anybody may write the mark, also with a name that no object can have.
+            return None
+        return body
 
     async def _missing(self, case: Case, templates: dict[str, Template]) -> tuple[str, ...]:
         # What the present template needs too would be missing for it as well; only what the older ones need in addition is looked up.

@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from stopgap.effects import wire
+from stopgap.effects import facts, wire
 from stopgap.effects.errors import Forbidden, KubeError, NotFound
 from stopgap.effects.index import Index
 from stopgap.effects.kube import Kube, collection
@@ -124,8 +124,7 @@ class PolledPods:
 
 
 def _selector(seen: Observation) -> str:
-    label = "controller-revision-hash" if seen.target.kind == "StatefulSet" else "pod-template-hash"
-    return f"{label} in ({','.join(sorted(one.hash for one in seen.revisions))})"
+    return f"{facts.revision_label(seen.target.kind)} in ({','.join(sorted(one.hash for one in seen.revisions))})"
 
 
 def _own_containers(seen: Observation) -> set[str]:

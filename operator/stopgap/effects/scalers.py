@@ -46,8 +46,8 @@ class Scalers:
             self._list(*SCALERS["HorizontalPodAutoscaler"], work),
             self._list("policy/v1", "poddisruptionbudgets", work),
         )
-        scaler = next((_scaled_object(one) for one in keda if _is_about(one, work)), None)
-        scaler = scaler or next((_autoscaler(one) for one in autoscalers if _is_about(one, work)), None)
+        scaler = next((_scaled_object(one) for one in keda if is_about(one, work)), None)
+        scaler = scaler or next((_autoscaler(one) for one in autoscalers if is_about(one, work)), None)
         return Scaling(scaler, max((_needed(one, work) for one in budgets), default=0))
 
     async def _list(self, version: str, plural: str, work: Workload) -> list[dict[str, Any]]:
@@ -60,7 +60,8 @@ class Scalers:
         return listed
 
 
-def _is_about(body: dict[str, Any], work: Workload) -> bool:
+def is_about(body: dict[str, Any], work: Workload) -> bool:
+    """Whether an autoscaler scales a workload."""
     ref = body.get("spec", {}).get("scaleTargetRef") or {}
     return ref.get("name") == work.name and ref.get("kind", "Deployment") == work.kind
 

@@ -12,6 +12,7 @@ from stopgap.api.remediation import RemediationStatus
 from stopgap.core import communication
 from stopgap.core.case import Case, Decision, Notice
 from stopgap.effects.execute import Executor
+from stopgap.effects.inquiry import Inquiries
 from stopgap.effects.observe import Observer
 from stopgap.effects.record import Recorder, dumped
 from stopgap.effects.records import target_of
@@ -27,10 +28,22 @@ _WORTH_TELLING_ON_THE_WORKLOAD: Final = frozenset({Reason.Detected, Reason.Execu
 
 @dataclass(frozen=True, slots=True)
 class Afterwards:
-    """Who is told of an incident that has ended."""
+    """Who hears of incidents that are written, and works beside the queue: nothing waits for them."""
 
     trust: TrustKeeper
     reviews: Reviews
+    inquiries: Inquiries
+
+    async def run(self) -> None:
+        """Work for ever."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.reviews.run(), name="stopgap-reviews")
+            group.create_task(self.inquiries.run(), name="stopgap-inquiries")
+
+    def forget(self) -> None:
+        """Forget what another copy keeps now."""
+        self.trust.forget()
+        self.inquiries.forget()
 
 
 class Writing:
@@ -50,12 +63,13 @@ class Writing:
         self._recorder = recorder
         self._executor = executor
         self._telemetry = telemetry
-        self._trust, self._reviews = afterwards.trust, afterwards.reviews
+        self._trust, self._reviews, self._inquiries = afterwards.trust, afterwards.reviews, afterwards.inquiries
         self._closed = closed
 
     async def write(self, case: Case, decision: Decision) -> None:
         """Write what changed. Independent records at once; the label that closes an incident last."""
-        decision = communication.kept_current(case, decision)  # what was done since it was decided is told too
+        # What was done since it was decided is told too, and what was found out.
+        decision = communication.kept_current(case, self._inquiries.joined(case, decision))
         writes: list[Coroutine[Any, Any, None]] = []
         if decision.remediation:
             writes.append(self._write_remediation(case, *decision.remediation))

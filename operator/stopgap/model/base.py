@@ -16,6 +16,7 @@ StepName = Annotated[str, StringConstraints(min_length=1, max_length=30, pattern
 Word = Annotated[str, StringConstraints(max_length=63)]
 Line = Annotated[str, StringConstraints(max_length=256)]
 Message = Annotated[str, StringConstraints(max_length=1024)]
+Count = Annotated[int, Field(ge=0, le=2**53)]
 Uid = Annotated[str, StringConstraints(max_length=64)]
 Digest = Annotated[str, StringConstraints(max_length=64)]
 Percent = Annotated[str, StringConstraints(max_length=4, pattern=r"^([0-9]|[1-9][0-9]|100)%$")]

@@ -6,6 +6,7 @@ import yaml
 
 from stopgap.actions import ACTIONS
 from stopgap.codegen.rbac import render_rbac
+from stopgap.effects.lookups import CONFIGMAP_ROLE
 
 Manifest = dict[str, Any]
 
@@ -33,6 +34,14 @@ def test_each_action_has_a_role_that_nobody_is_bound_to() -> None:
         role = found["ClusterRole", "", f"stopgap-action-{action.name}"]
         assert [rule["verbs"] for rule in role["rules"]] == [list(rule.verbs) for rule in action.rules]
         assert role["metadata"]["name"] not in bound
+
+
+def test_reading_configmaps_is_granted_by_a_role_of_its_own_that_the_incident_names() -> None:
+    found = manifests(render_rbac())
+    (rule,) = found["ClusterRole", "", CONFIGMAP_ROLE]["rules"]
+    assert rule == {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get"]}
+    assert CONFIGMAP_ROLE not in {one["roleRef"]["name"] for key, one in found.items() if key[0].endswith("Binding")}
+    assert "configmaps" not in str(found["ClusterRole", "", "stopgap"])
 
 
 def test_an_owner_finds_the_binding_to_make_in_the_header() -> None:

@@ -6,7 +6,7 @@ import pytest
 from tests.conftest import make_case, make_seen, make_workload
 
 from stopgap.core import drift
-from stopgap.core.owners import Owner, OwnerKind, judge, owner
+from stopgap.core.owners import Owner, OwnerKind, judge, owner, source_revision
 from stopgap.model.workload import Workload
 
 TRACKING, RELEASE, RELEASE_NAMESPACE = "argocd.argoproj.io/tracking-id", "meta.helm.sh/release-name", "meta.helm.sh/release-namespace"
@@ -265,3 +265,49 @@ def test_whoever_brings_the_bad_version_back_is_named_without_reading_it_again(m
     found = drift.drifting(make_case(seen=make_seen(workload=make_workload(**marks))))
     assert found.startswith(fact)
     assert bool(found) is bool(fact)
+
+
+LISTS_IT = [{"kind": "Deployment", "namespace": "shop", "name": "api"}]
+TRACKED = {TRACKING: "shop:apps/Deployment:shop/api"}
+OF_FLUX = {f"{KUSTOMIZE}/name": "shop", f"{KUSTOMIZE}/namespace": "flux"}
+OF_FLUX_HELM = {f"{HELM}/name": "shop", f"{HELM}/namespace": "flux"}
+CHART = {"helm.sh/chart": "api-1.4.0", "app.kubernetes.io/version": "2.0"}
+
+
+@pytest.mark.parametrize(
+    ("marks", "body", "told"),
+    [
+        pytest.param({}, None, "", id="nobody deploys it"),
+        pytest.param(
+            {"annotations": TRACKED},
+            {"status": {"resources": LISTS_IT, "sync": {"revision": "4f2a"}}},
+            "4f2a (Argo CD application shop)",
+            id="Argo CD",
+        ),
+        pytest.param(
+            {"annotations": TRACKED},
+            {"status": {"resources": LISTS_IT, "sync": {"revisions": ["4f2a", "1.2"]}}},
+            "4f2a, 1.2 (Argo CD application shop)",
+            id="Argo CD, of several sources",
+        ),
+        pytest.param(
+            {"annotations": TRACKED}, {"status": {"resources": [], "sync": {"revision": "4f2a"}}}, "", id="an application of others"
+        ),
+        pytest.param({"annotations": TRACKED}, None, "", id="an application that cannot be read"),
+        pytest.param(
+            {"labels": OF_FLUX}, {"status": {"lastAppliedRevision": "main@sha1:4f"}}, "main@sha1:4f (Flux Kustomization shop)", id="Flux"
+        ),
+        pytest.param(
+            {"labels": OF_FLUX_HELM},
+            {"status": {"history": [{"chartName": "api", "chartVersion": "1.4.0"}, {"chartName": "api", "chartVersion": "1.3.0"}]}},
+            "api 1.4.0 (Flux HelmRelease shop)",
+            id="Flux, by Helm",
+        ),
+        pytest.param(
+            {"annotations": {RELEASE: "shop"}, "labels": CHART}, None, "chart api-1.4.0, version 2.0 (Helm release shop)", id="Helm"
+        ),
+        pytest.param({"annotations": {RELEASE: "shop"}}, None, "", id="Helm without its labels"),
+    ],
+)
+def test_what_was_deployed_is_told_by_its_owner(marks: dict[str, Any], body: dict[str, Any] | None, told: str) -> None:
+    assert source_revision(make_workload(**marks), body) == told

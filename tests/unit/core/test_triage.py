@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 
 import pytest
-from tests.conftest import NOW, ago, make_case, make_incident, make_live, make_seen
+from tests.conftest import BAD_IMAGE, GOOD_IMAGE, NOW, ago, make_case, make_incident, make_live, make_policy, make_seen
 
 from stopgap.api.incident import IncidentStatus
 from stopgap.core.decide import decide
@@ -19,7 +19,7 @@ def told(incident: dict[str, Any] | None = None, **seen: Any) -> IncidentStatus:
     return status
 
 
-MANUAL = {"source": {"type": "Manual"}}
+MANUAL: dict[str, Any] = {"source": {"type": "Manual"}}
 FIRST_EXIT = ago(seconds=30)
 
 
@@ -66,3 +66,34 @@ def test_who_takes_an_incident_is_told_and_who_takes_it_over() -> None:
     assert condition is not None
     assert condition.message == "bo has taken it"
     assert over.acknowledged_at == ago(minutes=1)
+
+
+@pytest.mark.parametrize(
+    ("live", "images"),
+    [
+        pytest.param(False, ("app: 1 → 2",), id="images that this look does not tell"),
+        pytest.param(True, (f"app: {GOOD_IMAGE} → {BAD_IMAGE}",), id="images that it tells"),
+    ],
+)
+def test_what_was_found_of_the_suspected_change_stays_from_look_to_look(live: bool, images: tuple[str, ...]) -> None:  # noqa: FBT001 - a column
+    change = {"revision": 2, "images": ["app: 1 → 2"], "sourceRevision": "4f2a (Argo CD application shop)"}
+    case = make_case(
+        live=live, incident=make_incident(status={"detectedAt": NOW, "suspectedChange": change}), policy=make_policy(mode="Observe")
+    )
+    status = decide(case).status
+    assert status is not None
+    assert status.suspected_change is not None
+    assert status.suspected_change.source_revision == "4f2a (Argo CD application shop)"
+    assert status.suspected_change.images == images
+
+
+def test_what_a_person_reports_has_a_suspected_change_too_where_a_step_is_meant_for_it() -> None:
+    step = {"name": "undo", "when": {"sources": ["Manual"]}, "rollback": {}}
+    case = make_case(
+        incident=make_incident(**MANUAL), policy=make_policy(steps=[step]), seen=make_seen(pods=(), exits=(), live=make_live())
+    )
+    decision = decide(case)
+    assert decision.intent is not None
+    assert decision.status is not None
+    assert decision.status.suspected_change is not None
+    assert decision.status.suspected_change.images == (f"app: {GOOD_IMAGE} → {BAD_IMAGE}",)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from tests.conftest import make_workload
 
-from stopgap.effects.scalers import _autoscaler, _is_about, _needed, _scaled_object
+from stopgap.effects.scalers import _autoscaler, _needed, _scaled_object, is_about
 from stopgap.model.observation import Scaler
 
 META = {"name": "api", "uid": "u"}
@@ -53,8 +53,8 @@ def test_so_many_pods_a_budget_needs(body: dict[str, Any], needed: int) -> None:
         pytest.param(None, False, id="nothing at all"),
     ],
 )
-def test_what_an_autoscaler_is_about(ref: Any, about: bool) -> None:  # noqa: FBT001 - a column of the table
-    assert _is_about({"spec": {"scaleTargetRef": ref}}, make_workload()) is about
+def test_what_an_autoscaleris_about(ref: Any, about: bool) -> None:  # noqa: FBT001 - a column of the table
+    assert is_about({"spec": {"scaleTargetRef": ref}}, make_workload()) is about
 
 
 def test_an_autoscaler_is_read_with_its_bounds() -> None:

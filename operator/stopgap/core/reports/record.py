@@ -33,7 +33,7 @@ def standing(status: IncidentStatus) -> CommunicationStatus:
         return CommunicationStatus.RESOLVED
     if holds(status.conditions, lifecycle.MITIGATED):
         return CommunicationStatus.MITIGATED
-    known = suspect(status) or cause(status) or any(one.type in _COMPONENTS for one in status.findings)
+    known = suspect(status) or cause(status) or component(status) or any(one.type in _COMPONENTS for one in status.findings)
     return CommunicationStatus.IDENTIFIED if known else CommunicationStatus.INVESTIGATING
 
 
@@ -45,6 +45,11 @@ def loudest(status: IncidentStatus) -> IncidentFinding | None:
 def cause(status: IncidentStatus) -> IncidentRefusal | None:
     """Return the reason that names what is behind it, where there is one."""
     return next((one for one in _refusals(status) if one.reason in CAUSES), None)
+
+
+def component(status: IncidentStatus) -> str:
+    """Return what fails and how, where that was found out, or nothing."""
+    return next((one.message for one in status.evidence if one.source == "Container"), "")
 
 
 def cleared(status: IncidentStatus) -> str:

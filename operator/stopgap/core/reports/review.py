@@ -23,6 +23,8 @@ TIMELINE = 7000
 """Bytes that are always left for the timeline."""
 EVENT = 200
 """Bytes of one line of the timeline."""
+SEEN = 400
+"""Bytes of one piece of evidence."""
 UNKNOWN = "not known: there is no record of the Incident"
 
 
@@ -112,6 +114,8 @@ def _fitting(lines: list[str], room: int) -> list[str]:
 
 def _people(spec: PostMortemSpec, facts: Facts | None, most: int) -> Iterator[str]:
     yield from ("## Root Cause", "", prose(spec.root_cause, most) if spec.root_cause.strip() else _owed("why it happened", "rootCause"))
+    if facts and facts.status.evidence:
+        yield from ("", "What was seen when it was looked into:", "", *_seen(facts.status))
     yield from ("", "## Impact", "", *_impact(spec, facts))
     yield from ("", "## Action Items", "", *_action_items(spec))
     if facts and (found := suggestions(facts.spec, facts.status)):
@@ -122,6 +126,12 @@ def _people(spec: PostMortemSpec, facts: Facts | None, most: int) -> Iterator[st
 
 def _owed(what: str, field: str) -> str:
     return f"**Owed:** {what} (spec.{field})"
+
+
+def _seen(status: IncidentStatus) -> Iterator[str]:
+    if status.common_cause:
+        yield f"- Suspected common cause: {said(status.common_cause, SEEN)}"
+    yield from (f"- {said(f'{one.source}: {one.message}', SEEN)}" for one in status.evidence)
 
 
 def _impact(spec: PostMortemSpec, facts: Facts | None) -> Iterator[str]:

@@ -85,13 +85,16 @@ def _with_suspect(how: str, status: IncidentStatus, kind: str) -> str:
 def _what_is_known(status: IncidentStatus) -> str:
     if change := record.suspect(status, 250):
         return f"the suspected change is {change}"
-    if behind := record.cause(status):
-        return f"the cause is known: {said(behind.message, 250)}"
-    if why := record.cleared(status):
-        return f"the newest release is not to blame: {said(why, 250)}"
-    if status.communication_status == "Identified":
-        return "what fails is known, and why is not yet"
-    return "the cause is not known yet"
+    behind = record.cause(status)
+    known = (
+        ("the cause is known", behind.message if behind else ""),
+        ("a common cause is suspected", status.common_cause),
+        ("the newest release is not to blame", record.cleared(status)),
+        ("what fails is known, and why is not yet", record.component(status)),
+    )
+    if found := next((f"{what}: {said(message, 250)}" for what, message in known if message), ""):
+        return found
+    return "what fails is known, and why is not yet" if status.communication_status == "Identified" else "the cause is not known yet"
 
 
 def _came_back(status: IncidentStatus) -> bool:
