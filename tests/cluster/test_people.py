@@ -10,7 +10,7 @@ from tests.cluster.harness import OWN_NAMESPACE, Operator, Shop, wait_for
 
 pytestmark = pytest.mark.cluster
 
-GOOD, BAD = "shop/api:1.0", "shop/api:2.0-crash"
+GOOD, BAD, BAD2 = "shop/api:1.0", "shop/api:2.0-crash", "shop/api:2.1-crash"
 REVIEW = {
     "rootCause": "the new image lacks its configuration",
     "impact": {"usersAffected": "nobody: the old pods served", "revenue": "none", "dataLoss": "none"},
@@ -96,6 +96,55 @@ def test_a_bad_release_is_told_of_while_it_lasts_and_reviewed_afterwards(shop: S
     kept = review(shop, "api-1", observedGeneration=3, complete="True")
     assert kept["document"] == done["document"].replace("Nobody has written any down (spec.lessons).", "tests come first")
     assert "Mitigated: available and every signal quiet" in kept["document"]
+
+
+def says(shop: Shop, name: str, **spec: Any) -> None:
+    """A person changes an incident."""
+    shop.kubectl("patch", "incident", name, "--type=merge", "-p", json.dumps({"spec": spec}))
+
+
+def told(shop: Shop, name: str, kind: str) -> str:
+    """Wait until the timeline of an incident has an entry of this kind, and return what the last says."""
+
+    def found() -> str:
+        timeline = shop.incident(name=name).get("status", {}).get("timeline", [])
+        return next((one["message"] for one in reversed(timeline) if one["type"] == kind), "")
+
+    return wait_for(f"{name} tells {kind}", found, seconds=20)
+
+
+def exits(shop: Shop, image: str) -> int:
+    """How often containers of this image have ended so far."""
+    listed = (each for one in shop.items("pods") for each in one.get("status", {}).get("containerStatuses", []))
+    return sum(one["restartCount"] for one in listed if one["image"] == image)
+
+
+def test_what_a_person_says_in_an_incident_is_honoured_and_told_and_an_order_is_carried_out_once(shop: Shop) -> None:
+    shop.policy(mode="Observe")
+    shop.deploy(GOOD)
+    shop.settle()
+    shop.release(BAD)
+    shop.incident(name="api-1", phase="Triaged")
+    says(shop, "api-1", severity="P1", acknowledgedBy="ana")
+    assert told(shop, "api-1", "SeverityChanged") == "severity P3 → P1: a person says so (spec.severity)"
+    says(shop, "api-1", acknowledgedBy="bo")
+    wait_for("bo has it", lambda: told(shop, "api-1", "Acknowledged") == "bo has taken the incident over", seconds=20)
+
+    says(shop, "api-1", resolution="FalseAlarm")
+    shop.incident(name="api-1", phase="FalseAlarm")
+    before = exits(shop, BAD)
+    wait_for("it goes on crashing", lambda: exits(shop, BAD) >= before + 3, seconds=30)
+    assert len(shop.items("incidents")) == 1, "the same signal stays quiet"
+
+    shop.release(BAD2)
+    shop.incident(name="api-2", phase="Triaged")
+    says(shop, "api-2", mitigate={"step": "undo", "requestID": "1"})
+    wait_for("it is rolled back", lambda: shop.image() == GOOD, seconds=20)
+    assert told(shop, "api-2", "Ordered") == "a person ordered step undo (request 1)"
+    for order in (None, {"step": "undo", "requestID": "1"}, {"step": "undo", "requestID": "2"}):
+        says(shop, "api-2", mitigate=order)  # a copy from Git, and then another order
+    wait_for("both are answered", lambda: shop.incident(name="api-2")["status"].get("handledRequests") == ["1", "2"], seconds=20)
+    assert len(shop.deployment_writes()[0]) == 1
 
 
 @pytest.fixture
