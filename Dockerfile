@@ -5,7 +5,7 @@ RUN pip install --no-cache-dir uv
 COPY pyproject.toml uv.lock README.md ./
 COPY operator ./operator
 ENV UV_PROJECT_ENVIRONMENT=/opt/stopgap UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy
-RUN uv sync --frozen --no-dev --no-editable
+RUN uv sync --frozen --no-dev --no-editable --extra postgres
 
 FROM python:3.13-slim
 COPY --from=build /opt/stopgap /opt/stopgap

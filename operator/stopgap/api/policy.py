@@ -15,6 +15,7 @@ from stopgap.detectors import (
     HttpProbe,
     ImagePull,
     LogErrors,
+    PostgresTrigger,
     Prometheus,
     ResourceUsage,
     RolloutStuck,
@@ -77,7 +78,7 @@ class Trigger(ApiModel):
     cel: ClassVar = (
         Rule(
             "[has(self.crashLoop), has(self.rolloutStuck), has(self.imagePull), has(self.unavailable), has(self.httpProbe), "
-            "has(self.prometheus), has(self.logErrors), has(self.resourceUsage), has(self.alert)].exists_one(x, x)",
+            "has(self.prometheus), has(self.logErrors), has(self.resourceUsage), has(self.postgres), has(self.alert)].exists_one(x, x)",
             "a trigger has exactly one detector; make a second trigger for a second detector",
         ),
     )
@@ -91,12 +92,13 @@ class Trigger(ApiModel):
     prometheus: Prometheus | None = None
     log_errors: LogErrors | None = None
     resource_usage: ResourceUsage | None = None
+    postgres: PostgresTrigger | None = None
     alert: AlertTrigger | None = None
 
     @property
     def detector(self) -> Detector | None:
         """The one detector that is set; None if it is one that this version does not know."""
-        polled = self.http_probe or self.prometheus or self.log_errors or self.resource_usage
+        polled = self.http_probe or self.prometheus or self.log_errors or self.resource_usage or self.postgres
         return self.crash_loop or self.rollout_stuck or self.image_pull or self.unavailable or polled or self.alert
 
 

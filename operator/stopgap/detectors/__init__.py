@@ -9,6 +9,7 @@ from stopgap.detectors.http_probe import HttpProbe
 from stopgap.detectors.image_pull import ImagePull
 from stopgap.detectors.log_errors import LogErrors
 from stopgap.detectors.polled import Polled
+from stopgap.detectors.postgres import PostgresTrigger
 from stopgap.detectors.prometheus import Prometheus
 from stopgap.detectors.resource_usage import ResourceUsage
 from stopgap.detectors.rollout_stuck import RolloutStuck
@@ -23,6 +24,7 @@ __all__ = [
     "ImagePull",
     "LogErrors",
     "Polled",
+    "PostgresTrigger",
     "Prometheus",
     "ResourceUsage",
     "RolloutStuck",

@@ -78,21 +78,28 @@ class Egress:
         except httpx.InvalidURL:
             return Silence("the URL cannot be used", theirs=False)
         host = url.raw_host.decode().strip("[]").rstrip(".").lower()
-        reach = self._reach()
         if not host or url.scheme not in {"http", "https"} or url.userinfo or (url.port is not None and not 0 < url.port <= LAST_PORT):
             return Silence("the URL cannot be used", theirs=False)
+        addresses = await self.resolve(host, scope)
+        if isinstance(addresses, Silence):
+            return addresses
+        watch.note("resolved")
+        return await self._first_that_connects(request, url, addresses, watch)
+
+    async def resolve(self, host: str, scope: str) -> list[Address] | Silence:
+        """Look a host up once, and return the addresses that may be asked for this scope: all that it means, or none."""
+        reach = self._reach()
         if why := reach.forbids_name(host, scope):
             return Silence(why, theirs=False)
         addresses = await self._lookups.addresses(host, scope)
         if not addresses:
             return Silence(f"the name {host} cannot be resolved", theirs=False)
-        watch.note("resolved")
         if why := reach.forbids_addresses(host, addresses, scope):
             return Silence(why, theirs=False)
-        return await self._first_that_connects(request, url, addresses, watch)
+        return addresses[:MOST_ADDRESSES]
 
     async def _first_that_connects(self, request: Request, url: httpx.URL, addresses: list[Address], watch: "_Watch") -> Response:
-        *others, last = addresses[:MOST_ADDRESSES]
+        *others, last = addresses
         for one in others:
             try:
                 return await self._exchange(request, url, one, watch)

@@ -12,6 +12,7 @@ from stopgap.api.clusterpolicy import Policy
 from stopgap.api.config import ConfigSpec
 from stopgap.core.reach import Address, Reach
 from stopgap.detectors import Polled
+from stopgap.effects.databases import Databases
 from stopgap.effects.egress import Egress
 from stopgap.effects.index import Index
 from stopgap.effects.kube import Kube
@@ -21,6 +22,7 @@ from stopgap.effects.records import Records
 from stopgap.effects.rosters import Rosters
 from stopgap.effects.sampler import Sampler
 from stopgap.effects.secrets import Secrets
+from stopgap.model.database import DatabaseRequest
 from stopgap.model.observation import Refusal
 from stopgap.model.query import Answer, Asked, LogRequest, Query, Reply, Request, Server, Silence, UsageRequest
 from stopgap.model.refs import Target
@@ -50,6 +52,8 @@ class Polling:
         """The one way out, for whatever else the policies declare."""
         self._pods = PolledPods(kube, index)
         self._secrets = Secrets(kube, own_namespace)
+        self.databases = Databases(self._secrets, self.egress.resolve)
+        """The one way to databases, likewise."""
         self.sampler = Sampler(
             self._ask,
             targets=lambda: [work.target for work in index.workloads()] if self._policies() else (),
@@ -81,6 +85,8 @@ class Polling:
                 return await self._pods.logs(asked, query.deadline)
             case UsageRequest():
                 return await self._pods.usage(asked, query.deadline)
+            case DatabaseRequest():
+                return await self.databases.figures(asked, scope=query.scope, deadline=query.deadline)
             case _:
                 assert_never(asked)
 

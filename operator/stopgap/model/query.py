@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
+from stopgap.model.database import Activity, DatabaseRequest
 from stopgap.model.http import Header
 from stopgap.model.logs import LogDigest
 from stopgap.model.refs import SecretKeyRef, Target
@@ -109,7 +110,7 @@ class UsageRequest:
         return f"usage in {self.target.namespace}"
 
 
-Asked = Request | LogRequest | UsageRequest
+Asked = Request | LogRequest | UsageRequest | DatabaseRequest
 """One question, of whatever kind."""
 
 
@@ -170,7 +171,7 @@ class Silence:
     """Whether anything of the request may have arrived there; if not, it certainly has done nothing."""
 
 
-Reply = Response | LogDigest | Usage | Silence
+Reply = Response | LogDigest | Usage | Activity | Silence
 """What becomes of one question."""
 Answer = tuple[Reply, ...]
 """One for each request."""

@@ -42,6 +42,7 @@ class Reason(StrEnum):
     MetricThreshold = "MetricThreshold", "A metric is beyond the threshold of the policy."
     LogErrors = "LogErrors", "The pods write more lines of a kind than the policy allows."
     ResourceUsage = "ResourceUsage", "The pods use a larger share of CPU or memory than the policy allows."
+    DatabaseOverloaded = "DatabaseOverloaded", "A database has more to do than the policy allows, or no connection left."
     AlertFiring = "AlertFiring", "An alerting system says that something is wrong."
     AlertResolved = "AlertResolved", "An alerting system says that its alert is over."
     AlertsLeftOut = "AlertsLeftOut", "There are more alerts than the sender tells or than an Incident lists."
