@@ -123,7 +123,8 @@ class Runtime:
     def _reconciler(self) -> Reconciler:
         """Connect what one look at a workload needs."""
         own, asked, lead, argocd = self.settings.own_namespace, self.polling.sampler.samples, self.leading, self.settings.argocd_namespace
-        live = LiveReads(self.kube, self.records, rights := Rights(self.kube, own), own_namespace=own, argocd_namespace=argocd)
+        rights, databases = Rights(self.kube, own), self.polling.databases
+        live = LiveReads(self.kube, self.records, rights, databases=databases, own_namespace=own, argocd_namespace=argocd)
         index, kept, storm, count, rosters, spaces = self.index, self.records, self.storm, self.headcount, self._rosters, self.namespaces
         observer = Observer(
             index, kept, storm=storm, headcount=count, rosters=rosters, namespaces=spaces, samples=asked, synced=self._knows, leading=lead
@@ -134,7 +135,7 @@ class Runtime:
             observer=observer,
             live=live,
             recorder=self.recorder,
-            executor=executor(self.kube, self.index, rights, self.recorder, self.polling.egress, leading=lead),
+            executor=executor(self.kube, self.index, rights, self.recorder, self.polling, leading=lead),
             first_sight=FirstSight(self.kube, self.index, live),
             telemetry=self.telemetry,
             afterwards=self._afterwards,

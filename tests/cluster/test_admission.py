@@ -127,6 +127,21 @@ def test_a_policy_sees_no_more_than_its_author(shop: Shop, reporter: str) -> Non
     assert "created" in as_user(shop, reporter, "create", "-f", "-", stdin=asking)
 
 
+def test_who_may_not_get_a_dsn_has_no_database_looked_into_nor_queries_ended(shop: Shop, developer: str) -> None:
+    ref = {"secretRef": {"name": "db", "key": "dsn"}}
+    looking = yaml.safe_dump(policy("eye", steps=[], triggers=[{"name": "slow", "postgres": {**ref, "longestQueryAbove": "5m"}}]))
+    ending = yaml.safe_dump(policy("hand", steps=[{"name": "cancel", "when": {}, "postgres": {**ref, "queriesLongerThan": "5m"}}]))
+    for body, what in ((looking, "trigger"), (ending, "step")):
+        assert f"dora may not get a Secret in {shop.name} that a postgres {what} names" in as_user(
+            shop, developer, "create", "-f", "-", stdin=body
+        )
+    shop.kubectl("create", "role", "dsn", "--verb=get", "--resource=secrets", "--resource-name=db")
+    grant(shop, developer, "dsn", kind="role")
+    may(shop, developer, "get", "secrets/db")
+    for body in (looking, ending):
+        assert "created" in as_user(shop, developer, "create", "-f", "-", stdin=body)
+
+
 def test_only_stopgap_writes_its_records(shop: Shop) -> None:
     shop.kubectl("create", "-f", "-", stdin=incident(target=None))
     everything = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "all"}}

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from stopgap.actions import ACTIONS, Action, Http, Restart, Rollback, Scale
+from stopgap.actions import ACTIONS, Action, Http, Postgres, Restart, Rollback, Scale
 from stopgap.model.base import ApiModel, Rule, StepName
 from stopgap.model.duration import Duration
 from stopgap.model.severity import Severity
@@ -88,7 +88,7 @@ class Step(ApiModel):
         ),
         Rule(
             "!has(self.revert) || has(self.scale) || (has(self.http) && has(self.http.restore))",
-            "only what is temporary can be reverted: scale, or http with a restore; a rollback or a restart stays",
+            "only what is temporary can be reverted: scale, or http with a restore; what is rolled back, restarted or ended stays",
         ),
     )
     name: StepName
@@ -103,6 +103,7 @@ class Step(ApiModel):
     restart: Restart | None = None
     scale: Scale | None = None
     http: Http | None = None
+    postgres: Postgres | None = None
     revert: Revert | None = None
     """When what it changed is put back. Default for scale: with the incident (`on: Resolved`); for http: by a person (`on: Manual`)."""
 

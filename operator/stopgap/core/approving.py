@@ -137,6 +137,8 @@ def _same(case: Case, plan: RemediationPlan, waiting: Remediation) -> bool:
     plan = suspending.with_pause(case, plan)
     if plan.suspends and approved.suspends:
         plan = plan.model_copy(update={"suspends": plan.suspends.model_copy(update={"expires_at": approved.suspends.expires_at})})
+    if approved.outside and plan.outside and approved.outside.deed.stands_for(plan.outside.deed):
+        loose |= {"outside": None}
     return approved.model_copy(update=loose) == plan.model_copy(update=loose)
 
 

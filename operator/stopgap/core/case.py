@@ -13,7 +13,8 @@ from stopgap.api.plan import PlannedScaler
 from stopgap.api.remediation import Remediation, RemediationSpec, RemediationState, RemediationStatus
 from stopgap.core.storm import Breaker
 from stopgap.model.change import Field
-from stopgap.model.observation import Finding, Observation, Refusal, Right
+from stopgap.model.database import Wanted
+from stopgap.model.observation import Finding, Live, Observation, Refusal, Right
 from stopgap.model.reasons import Reason
 
 IDLE_LOOK: Final = timedelta(seconds=30)
@@ -144,10 +145,27 @@ class Reads:
     """What scales the workload, and what limits scaling it."""
     needs: frozenset[Right] = frozenset()
     """Rights that the API server is asked about."""
+    lists: frozenset[Wanted] = frozenset()
+    """Queries of databases that an action could end."""
 
     def __bool__(self) -> bool:
         """Whether anything is to be read."""
         return self.live
+
+    def covered_by(self, live: Live) -> bool:
+        """Whether all of it was read."""
+        known = self.replica_sets <= live.replica_sets | live.templates.keys() and (live.scaler_known or not self.scaler)
+        return known and self.needs <= live.rights.keys() and self.lists <= live.listings.keys()
+
+    def beside(self, live: Live) -> "Reads":
+        """Read it together with what was read so far."""
+        return Reads(
+            live=True,
+            replica_sets=self.replica_sets | live.replica_sets,
+            scaler=self.scaler or live.scaler_known,
+            needs=self.needs | live.rights.keys(),
+            lists=self.lists | live.listings.keys(),
+        )
 
 
 NOTHING: Final = Reads()

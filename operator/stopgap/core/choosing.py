@@ -1,6 +1,6 @@
 """Choose, guard, plan: which step of the ladder is meant, what stands against it, and the intent when nothing does."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final
@@ -33,6 +33,7 @@ LASTING = frozenset(
         Reason.NoRollingUpdate,
         Reason.OrderedReady,
         Reason.NothingToDo,
+        Reason.DatabaseUnknown,
         Reason.NoCapacity,
         Reason.AutoscalerDecides,
     }
@@ -203,19 +204,25 @@ def _reads(case: Case, aim: Aim, refused: tuple[Refusal, ...]) -> Reads:
     seen = case.seen
     previous = next((one.uid for one in seen.revisions if seen.newest and one.uid != seen.newest.uid), "")
     sets = {aim.back_to.uid, previous or aim.back_to.uid} if aim.back_to else set()
-    wanted = Reads(live=True, replica_sets=frozenset(sets), scaler=aim.scaler, needs=aim.needs)
-    known = seen.live is not None and seen.live.covers(wanted.replica_sets, scaler=wanted.scaler, needs=wanted.needs)
-    return Reads() if known else wanted
+    wanted = Reads(True, frozenset(sets), aim.scaler, aim.needs, frozenset({aim.lists} if aim.lists else ()))
+    if (live := seen.live) is None:
+        return wanted
+    # What was read so far is read again with it, for by that the steps before this one are passed over.
+    return Reads() if wanted.covered_by(live) else wanted.beside(live)
 
 
-def _together(rungs: Iterable[Choice]) -> Reads:
-    """Read at once what this step and those after it may need: whether it is passed over is known only then."""
+def _together(rungs: Sequence[Choice]) -> Reads:
+    """Read at once what this step and those after it may need: whether it is passed over is known only then.
+
+    But a database is asked for the step's own sake only: the others are not to wait for one that has too much to do.
+    """
     wanted = [one.reads for one in rungs if one.reads]
     return Reads(
         live=bool(wanted),
         replica_sets=frozenset().union(*(one.replica_sets for one in wanted)),
         scaler=any(one.scaler for one in wanted),
         needs=frozenset().union(*(one.needs for one in wanted)),
+        lists=rungs[0].reads.lists,
     )
 
 

@@ -48,7 +48,7 @@ class Situation:
         seen, action = self.case.seen, self.action
         if action is None or seen.live is None or not isinstance(self.aim, Aim) or (self.aim.scaler and not seen.live.scaler_known):
             return None
-        if not self.aim.needs <= seen.live.rights.keys():
+        if not self.aim.needs <= seen.live.rights.keys() or (self.aim.lists and self.aim.lists not in seen.live.listings):
             return None
         if self.rolls_pods and seen.newest is None:
             return None  # a rollout began while it was read; the guard that knows says so

@@ -1,4 +1,4 @@
-"""The one way to PostgreSQL databases, for what policies declare: what clients do there.
+"""The one way to PostgreSQL databases, for what policies declare: what clients do there, and the end of some of their queries.
 
 The DSN is read from its Secret when it is used, and told nobody. The host is looked up once and judged like any other (effects/egress.py).
 """
@@ -10,12 +10,15 @@ from typing import Any, Final
 
 from stopgap.core.reach import Address
 from stopgap.effects.secrets import Secrets
-from stopgap.model.database import Activity, DatabaseRequest
+from stopgap.model.database import Activity, DatabaseRequest, Ended, EndQueries, Listing, Wanted
 from stopgap.model.observation import Refusal
 from stopgap.model.query import PLATFORM, Silence
 from stopgap.model.refs import SecretKeyRef
 
 EXTRA: Final = "this Stopgap has no PostgreSQL driver: install it with the extra, pip install 'stopgap[postgres]' (the image has it)"
+_USUALLY: Final = timedelta(seconds=5)
+"""How long a database has for what an action wants of it, beyond the time that it is given to end queries."""
+
 Resolve = Callable[[str, str], Awaitable[list[Address] | Silence]]
 """Returns the addresses that a host means, all of them judged for a scope."""
 
@@ -30,6 +33,17 @@ class Databases:
     async def figures(self, asked: DatabaseRequest, *, scope: str, deadline: timedelta) -> Activity | Silence:
         """Return what clients do now."""
         found: Activity | Silence = await self._look(scope, asked.secret_ref, deadline, "figures", asked.exempt, deadline)
+        return found
+
+    async def listing(self, wanted: Wanted) -> Listing | Silence:
+        """Return which queries could be ended now. Changes nothing."""
+        found: Listing | Silence = await self._look(wanted.scope, wanted.secret_ref, _USUALLY, "listing", wanted, _USUALLY)
+        return found
+
+    async def end(self, scope: str, deed: EndQueries) -> Ended | Silence:
+        """End queries that are still the same. May be repeated."""
+        deadline = 2 * _USUALLY + (deed.terminate_after or timedelta(0))
+        found: Ended | Silence = await self._look(scope, deed.secret_ref, deadline, "end", deed, _USUALLY)
         return found
 
     async def _look(self, scope: str, ref: SecretKeyRef, deadline: timedelta, what: str, *about: Any) -> Any:

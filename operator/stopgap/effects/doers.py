@@ -3,19 +3,23 @@
 from collections.abc import Callable
 
 from stopgap.effects.calling import Caller
-from stopgap.effects.egress import Egress
+from stopgap.effects.ending import Ender
 from stopgap.effects.execute import Executor
 from stopgap.effects.index import Index
 from stopgap.effects.kube import Kube
-from stopgap.effects.outside import Outsider
+from stopgap.effects.outside import Doer, Outsider
+from stopgap.effects.polling import Polling
 from stopgap.effects.record import Recorder
 from stopgap.effects.rights import Rights
 from stopgap.effects.secrets import Secrets
 
 
 def executor(  # noqa: PLR0913 - all that it takes to do anything
-    kube: Kube, index: Index, rights: Rights, recorder: Recorder, egress: Egress, *, leading: Callable[[], bool]
+    kube: Kube, index: Index, rights: Rights, recorder: Recorder, polling: Polling, *, leading: Callable[[], bool]
 ) -> Executor:
     """Return who carries out everything."""
-    doers = {"http": Caller(egress, Secrets(kube, rights.own_namespace))}
+    doers: dict[str, Doer] = {
+        "http": Caller(polling.egress, Secrets(kube, rights.own_namespace)),
+        "postgres": Ender(polling.databases),
+    }
     return Executor(kube, index, rights, Outsider(recorder, doers, leading=leading, now=kube.clock.now))

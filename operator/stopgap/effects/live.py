@@ -12,6 +12,7 @@ from stopgap.api.ladder import Mode
 from stopgap.core import owners, pausing
 from stopgap.core.case import Case, Reads
 from stopgap.effects.ahead import ReadAhead
+from stopgap.effects.databases import Databases
 from stopgap.effects.errors import Forbidden, KubeError, NotFound
 from stopgap.effects.kube import Kube, item
 from stopgap.effects.records import Records
@@ -20,7 +21,9 @@ from stopgap.effects.scalers import RESOURCES, Scalers, Scaling
 from stopgap.effects.standing import Standings
 from stopgap.effects.written import PLURALS
 from stopgap.model.base import Permission
+from stopgap.model.database import Listing, Wanted
 from stopgap.model.observation import Live, Pausable
+from stopgap.model.query import Silence
 from stopgap.model.refs import Target
 from stopgap.model.template import Template
 from stopgap.model.workload import Workload
@@ -68,9 +71,12 @@ class _ControllerRevision(msgspec.Struct):
 class LiveReads:
     """Reads what a decision to act must not take from memory."""
 
-    def __init__(self, kube: Kube, records: Records, rights: Rights, *, own_namespace: str, argocd_namespace: str) -> None:
+    def __init__(  # noqa: PLR0913 - whom it asks
+        self, kube: Kube, records: Records, rights: Rights, *, databases: Databases, own_namespace: str, argocd_namespace: str
+    ) -> None:
         self._kube = kube
         self._rights = rights
+        self._databases = databases
         self._scalers = Scalers(kube)
         self._argocd_namespace = argocd_namespace
         self._ahead = ReadAhead()
@@ -102,6 +108,7 @@ class LiveReads:
             or present is None
             or reads.scaler
             or reads.needs
+            or reads.lists
             or owners.owner(work) is not None
             or not self._rights.known(work.namespace, PLURALS[work.kind])
         ):
@@ -129,13 +136,13 @@ class LiveReads:
         work = case.seen.workload
         if work is None:
             raise ValueError(f"{case.seen.target} has no workload to read about")
-        scaling, standing, templates, (ownership, pausable), may_patch, rights = await asyncio.gather(
+        scaling, standing, templates, (ownership, pausable), may_patch, (rights, listings) = await asyncio.gather(
             self._scaling(work, wanted=reads.scaler),
             self._standings.of(case),
             self._templates(work.target, _names(case, reads)),
             self._ownership(work),
             self._rights.may_patch(work.namespace, resource=PLURALS[work.kind]),
-            self._rights.of(work.namespace, reads.needs),
+            asyncio.gather(self._rights.of(work.namespace, reads.needs), self._listings(reads.lists)),
         )
         scaler = scaling.scaler if scaling else None
         return Live(
@@ -147,6 +154,7 @@ class LiveReads:
             drifting_owner=ownership.message if ownership and not ownership.reconciles else "",
             may_patch=may_patch,
             rights=rights,
+            listings=listings,
             replica_sets=reads.replica_sets,
             scaler=scaler,
             scaler_known=scaling is not None,
@@ -158,6 +166,10 @@ class LiveReads:
 
     async def _scaling(self, work: Workload, *, wanted: bool) -> Scaling | None:
         return await self._scalers.read(work) if wanted else None
+
+    async def _listings(self, wanted: frozenset[Wanted]) -> dict[Wanted, Listing | Silence]:
+        found = await asyncio.gather(*(self._databases.listing(one) for one in wanted))
+        return dict(zip(wanted, found, strict=True))
 
     async def template(self, target: Target, name: str) -> Template | None:
         """Read the template of one revision of a workload, by the name of its ReplicaSet or ControllerRevision; None when it is gone."""

@@ -97,7 +97,7 @@ class Opener:
             return None
         believed = self._believed.get(case.seen.target)
         recent = believed is not None and (case.now - believed.read_at).total_seconds() < REREAD_SECONDS
-        if believed and recent and believed.about == _about(case) and believed.live.covers(reads.replica_sets, scaler=reads.scaler):
+        if believed and recent and believed.about == _about(case) and reads.covered_by(believed.live):
             return believed.live
         return await self._live.quick(case, reads) or self._believe(case, await self._live.read(case, reads))
 

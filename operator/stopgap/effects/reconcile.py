@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Final
 
 from stopgap.api import Remediation
 from stopgap.api.remediation import RemediationState, RemediationStatus
@@ -27,6 +28,9 @@ from stopgap.model.reasons import Reason
 from stopgap.model.refs import Target
 
 log = logging.getLogger(__name__)
+
+_ROUNDS: Final = 2
+"""Times that is read live at one look: what a later step of the ladder needs may show only when the steps before it are ruled out."""
 
 
 class Reconciler:
@@ -70,8 +74,9 @@ class Reconciler:
         decision = decide(case)
         told = decision.opening is not None or case.incident is not None
         self._observer.note_onset(target, attribution.ill_since(case, decision.findings), told=told)
-        if decision.opening or decision.reads:
-            case, decision = await self._opener.open(case, decision)
+        for _ in range(_ROUNDS):
+            if decision.opening or decision.reads:
+                case, decision = await self._opener.open(case, decision)
         if decision.intent:
             case, decision = await self._act(case, decision, decision.intent)
         if decision.approved:

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import ClassVar
 
 from stopgap.model.base import ApiModel, Rule
+from stopgap.model.database import EndQueries, Wanted
 from stopgap.model.deed import Deed
 from stopgap.model.http import HttpChange
 from stopgap.model.observation import Right, Scaler
@@ -60,14 +61,19 @@ class Aim:
     """Whether the autoscaler of the workload has to be read before anything can be planned."""
     needs: frozenset[Right] = frozenset()
     """What an action outside the workload needs to be allowed to do: the API server is asked before anything is planned."""
+    lists: Wanted | None = None
+    """The queries of a database that have to be listed before anything can be planned."""
 
 
 class Outside(ApiModel):
     """What is done outside the workload: exactly one thing, under the name of its action."""
 
-    cel: ClassVar = (Rule("[has(self.http)].exists_one(x, x)", "exactly one thing is done"),)
+    cel: ClassVar = (Rule("[has(self.http), has(self.postgres)].exists_one(x, x)", "exactly one thing is done"),)
     http: HttpChange | None = None
     """The HTTP call that is sent, and the one that puts it back. Secrets are read when it is sent."""
+
+    postgres: EndQueries | None = None
+    """The queries of a database that are ended. Nothing puts them back."""
 
     @property
     def kind(self) -> str:

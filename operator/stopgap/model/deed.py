@@ -18,6 +18,10 @@ class Deed(ApiModel):
         """Whether there is an inverse that puts it back."""
         raise NotImplementedError
 
+    def stands_for(self, planned: "Deed") -> bool:
+        """Whether doing it, as a person approved it, is still what would be planned now."""
+        return self == planned
+
     def filled(self, values: Mapping[str, str]) -> Self:
         """Put values in the place of the marks that the policy wrote for many incidents; by default it knows none."""
         del values

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from stopgap.model.alert import Alert
-from stopgap.model.query import Sample
+from stopgap.model.database import Listing, Wanted
+from stopgap.model.query import Sample, Silence
 from stopgap.model.reasons import Reason
 from stopgap.model.refs import Target
 from stopgap.model.template import Template
@@ -90,6 +91,8 @@ class Live:
     """Whether the API server says that we may patch what scales the workload."""
     rights: Mapping[Right, bool] = field(default_factory=dict)
     """Whether the API server allows what an action outside the workload needs, as far as it was asked."""
+    listings: Mapping[Wanted, Listing | Silence] = field(default_factory=dict)
+    """Queries of databases that an action could end, as far as they were asked for; or why they are not known."""
     disruption_floor: int = 0
     """Pods that PodDisruptionBudgets need, where that was asked for."""
     replica_sets: frozenset[str] = frozenset()
@@ -99,11 +102,6 @@ class Live:
     config_readable: bool = True
     confirmed: bool = True
     """Whether policy, config and namespace were read too. If not, that is done beside the intent, before anything is written."""
-
-    def covers(self, replica_sets: frozenset[str], *, scaler: bool, needs: frozenset[Right] = frozenset()) -> bool:
-        """Whether everything that is needed was asked for."""
-        known = replica_sets <= self.replica_sets | self.templates.keys() and (self.scaler_known or not scaler)
-        return known and needs <= self.rights.keys()
 
 
 @dataclass(frozen=True, slots=True)

@@ -119,6 +119,7 @@ class Reason(StrEnum):
     NothingToDo = "NothingToDo", "The workload is already in the state that the action would bring it to."
     AutoscalerDecides = "AutoscalerDecides", "An autoscaler decides about the number of replicas, and would undo this change."
     NotAuthorized = "NotAuthorized", "Stopgap's ServiceAccount may not make this change here."
+    DatabaseUnknown = "DatabaseUnknown", "The database that a step is about cannot be looked into, so nothing is ended there."
     ObserveOnly = "ObserveOnly", "The mode is Observe: the action is described and not taken."
     ApprovalPending = "ApprovalPending", "The action waits for a person to approve it."
     NoStepApplies = "NoStepApplies", "No step of the policy is meant for this finding."

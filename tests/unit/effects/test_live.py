@@ -3,21 +3,30 @@
 from tests.conftest import make_workload
 
 from stopgap.effects.connection import Connection
+from stopgap.effects.databases import Databases
 from stopgap.effects.kube import Kube
 from stopgap.effects.live import LiveReads
 from stopgap.effects.records import Records
 from stopgap.effects.rights import Rights
+from stopgap.effects.secrets import Secrets
+from stopgap.model.query import Silence
 
 
 async def no_credentials() -> None:
     return None
 
 
+async def nowhere(_host: str, _scope: str) -> Silence:
+    return Silence("nobody is asked", theirs=False)
+
+
 def reads() -> LiveReads:
     """Live reads over a connection that was never opened: they must come to an answer without asking."""
     kube = Kube(Connection("http://127.0.0.1:1", no_credentials))
     records = Records(lambda _: None, lambda _: None)
-    return LiveReads(kube, records, Rights(kube, "stopgap-system"), own_namespace="stopgap-system", argocd_namespace="argocd")
+    own = "stopgap-system"
+    databases = Databases(Secrets(kube, own), nowhere)
+    return LiveReads(kube, records, Rights(kube, own), databases=databases, own_namespace=own, argocd_namespace="argocd")
 
 
 async def test_an_owner_whose_name_no_object_can_have_is_one_that_cannot_be_read() -> None:
