@@ -113,8 +113,7 @@ def test_a_policy_sees_no_more_than_its_author(shop: Shop, reporter: str) -> Non
     assert "rita may not get pods/log" in as_user(shop, reporter, "create", "-f", "-", stdin=listening)
     shop.kubectl("create", "role", "reader", "--verb=get", "--resource=pods/log")
     grant(shop, reporter, "reader", kind="role")
-    may(shop, reporter, "get", "pods/log")
-    assert "created" in as_user(shop, reporter, "create", "-f", "-", stdin=listening)
+    wait_for("rita may now", lambda: "created" in as_user(shop, reporter, "create", "-f", "-", stdin=listening))
 
     metric = {"url": "https://own.shop.svc", "query": "errors", "above": "1"}
     header = {"name": "Authorization", "secretRef": {"name": "mimir", "key": "token"}}
