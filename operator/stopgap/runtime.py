@@ -27,6 +27,7 @@ from stopgap.effects.leftovers import Leftovers
 from stopgap.effects.live import LiveReads
 from stopgap.effects.lookups import Lookups
 from stopgap.effects.namespaces import Namespaces
+from stopgap.effects.notifications import Notifications
 from stopgap.effects.observe import Observer
 from stopgap.effects.own import OwnObject, OwnSink
 from stopgap.effects.ownlists import OwnLists
@@ -40,10 +41,12 @@ from stopgap.effects.retention import Retention
 from stopgap.effects.reviews import Reviews
 from stopgap.effects.rights import Rights
 from stopgap.effects.rosters import Rosters
+from stopgap.effects.secrets import Secrets
 from stopgap.effects.servers import Servers
 from stopgap.effects.sinks import DeploymentSink, PodSink, ReplicaSetSink
 from stopgap.effects.storm import StormKeeper
 from stopgap.effects.telemetry import Telemetry
+from stopgap.effects.telling import Teller
 from stopgap.effects.trust import TrustKeeper
 from stopgap.effects.watches import StatefulWatches, Watches
 from stopgap.effects.writing import Afterwards
@@ -75,19 +78,16 @@ class Runtime:
         self.polling = Polling(self.kube, self.index, self.records, self._rosters, own_namespace=own, leading=lead, soon=soon)
         self.headcount: Headcount = Headcount(self.index, self.records, self._rosters)
         self.recorder = Recorder(self.kube, self.records, settings.identity)
-        self.storm = StormKeeper(
-            self.headcount,
-            self.records,
-            self.lease.annotations,
-            telemetry=self.telemetry,
-            ready=lambda: self.leading() and self.synced(),
-            now=self._now,
-            changed=self._storm_changed,
-        )
+        ready, marks, moved = lambda: self.leading() and self.synced(), self.lease.annotations, self._storm_changed
+        self.storm = StormKeeper(self.headcount, self.records, marks, telemetry=self.telemetry, ready=ready, now=self._now, changed=moved)
         self._own = OwnLists(self.kube, self.records, settings.namespaces, settings.own_namespace)
         self._leftovers = Leftovers(self.kube, self._own, self.records, leading=self.leading, found=self._add_soon)
         self._trust = TrustKeeper(self.kube, self._own)
         self.reviews = Reviews(self.kube, self.recorder, leading=self.leading, now=self._now)
+        teller, later = Teller(Secrets(self.kube, settings.own_namespace), self.polling.egress.send), self.queue.add_after
+        self._notifications = Notifications(
+            self.records, self.recorder, self._own, teller, counts=self.telemetry, leading=self.leading, soon=later, now=self._now
+        )
         self._reconcile = self._reconciler()
         rosters, spaces, trust, told, signals = self._rosters, self.namespaces, self._trust, self.recorder, self.polling.sampler
         self._keeper = PolicyKeeper(
@@ -130,7 +130,7 @@ class Runtime:
             index, kept, storm=storm, headcount=count, rosters=rosters, namespaces=spaces, samples=asked, synced=self._knows, leading=lead
         )
         inquiries = Inquiries(Lookups(self.kube, index, live, now=self._now), soon=lambda target: self.queue.add_after(target, 1, USUALLY))
-        self._afterwards = Afterwards(self._trust, self.reviews, inquiries)
+        self._afterwards = Afterwards(self._trust, self.reviews, inquiries, self._notifications)
         return Reconciler(
             observer=observer,
             live=live,

@@ -10,6 +10,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -56,6 +57,17 @@ def install(plane: Cluster) -> None:
     parts = (ROOT / "crds", ROOT / "manifests" / "rbac.yaml", ROOT / "manifests" / "admission")
     plane.kubectl("apply", "--server-side", "--force-conflicts", *(word for part in parts for word in ("-f", str(part))))
     plane.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
+
+
+@contextmanager
+def config(plane: Cluster, **spec: Any) -> Iterator[None]:
+    """Let the platform allow something, and take it back."""
+    body = {"apiVersion": "stopgap.dev/v1alpha1", "kind": "RemediationConfig", "metadata": {"name": "stopgap"}, "spec": spec}
+    plane.kubectl("-n", OWN_NAMESPACE, "apply", "--server-side", "-f", "-", stdin=yaml.safe_dump(body))
+    try:
+        yield
+    finally:
+        plane.kubectl("-n", OWN_NAMESPACE, "delete", "remediationconfig", "stopgap")
 
 
 @dataclass

@@ -8,7 +8,7 @@ import time
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import yaml
 from tests.cluster.cluster import Cluster, KubectlError
-from tests.cluster.harness import OWN_NAMESPACE, Operator, Shop, free_port, wait_for
+from tests.cluster.harness import OWN_NAMESPACE, Operator, Shop, config, free_port, wait_for
 from tests.cluster.packages import program
 from tests.cluster.processes import end, spawn
 from tests.cluster.reading import condition, finding, told, wait_for_remediation
@@ -156,17 +156,6 @@ def _command(binary: Path, folder: Path, port: int, web: Web) -> list[str]:
     (folder / "web.yml").write_text(yaml.safe_dump({"tls_server_config": certificate, "basic_auth_users": {"stopgap": PASSWORD_HASH}}))
     listen = (f"--web.listen-address=127.0.0.1:{port}", f"--web.config.file={folder / 'web.yml'}", "--log.level=warn")
     return [str(binary), f"--config.file={folder / 'prometheus.yml'}", f"--storage.tsdb.path={folder / 'data'}", *listen]
-
-
-@contextmanager
-def config(plane: Cluster, **spec: Any) -> Iterator[None]:
-    """Let the platform allow something, and take it back."""
-    body = {"apiVersion": "stopgap.dev/v1alpha1", "kind": "RemediationConfig", "metadata": {"name": "stopgap"}, "spec": spec}
-    plane.kubectl("-n", OWN_NAMESPACE, "apply", "--server-side", "-f", "-", stdin=yaml.safe_dump(body))
-    try:
-        yield
-    finally:
-        plane.kubectl("-n", OWN_NAMESPACE, "delete", "remediationconfig", "stopgap")
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ SOURCE = ROOT / "operator"
 PRODUCT = sorted((SOURCE / "stopgap").rglob("*.py"))
 EVERYTHING = [*PRODUCT, *sorted((ROOT / "tests").rglob("*.py"))]
 PURE_FLOORS = {"model", "detectors", "actions", "notifiers", "api", "core"}
-MANIFEST_FLOORS = ("stopgap.model.", "stopgap.detectors.", "stopgap.actions.", "stopgap.api.")
+MANIFEST_FLOORS = ("stopgap.model.", "stopgap.detectors.", "stopgap.actions.", "stopgap.notifiers.", "stopgap.api.")
 DRAWERS = {"util", "utils", "helper", "helpers", "manager", "managers", "common", "misc"}
 UPPER_CAMEL = re.compile(r"[A-Z][A-Za-z0-9]*")
 

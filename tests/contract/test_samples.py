@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from stopgap.api import KINDS
+from stopgap.api.notify import MOST_CHANNELS
 from stopgap.api.policy import RemediationPolicy
 from stopgap.core.matching import fault
 from stopgap.effects.intake import PATH
@@ -55,3 +56,8 @@ def test_the_alert_receiver_is_reached_where_the_samples_send_alerts_to() -> Non
 def test_the_token_in_the_sample_lets_nobody_in() -> None:
     (secret, _) = documents("alerts", "receiver.yaml")
     assert parse(secret["stringData"]["tokens"]) == ()
+
+
+def test_the_secret_of_every_channel_that_there_can_be_is_asked_about() -> None:
+    (asks, _) = documents("admission", "notify.yaml")
+    assert len(asks["spec"]["validations"]) == MOST_CHANNELS

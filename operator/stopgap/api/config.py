@@ -8,6 +8,7 @@ from pydantic import Field, StringConstraints, field_validator
 
 from stopgap.api.freeze import FreezeWindows
 from stopgap.api.ladder import Mode
+from stopgap.api.notify import Channels
 from stopgap.api.policy import MaxActions, PauseRequest
 from stopgap.model.base import ApiModel, Column, HttpUrl, Kind, Rule
 from stopgap.model.duration import Duration
@@ -155,6 +156,8 @@ class ConfigSpec(ApiModel):
     retention: Retention = Retention()
     """How long what is over is kept."""
     outbound: Outbound = Outbound()
+    notify: Channels = ()
+    """Who is told of every incident, also of those that no policy decides. Secrets are those of this namespace."""
     prometheus: PrometheusServer | None = None
     """The server that is asked where a prometheus trigger names none."""
     excluded_namespaces: Annotated[tuple[Annotated[str, StringConstraints(min_length=1, max_length=63)], ...], Field(max_length=100)] = (

@@ -8,6 +8,7 @@ from pydantic import Field, StringConstraints
 from stopgap.api.communication import CommunicationStatus, Update
 from stopgap.api.evidence import Evidence, Related, SuspectedChange
 from stopgap.api.ladder import Source
+from stopgap.api.notify import MOST_CHANNELS, Told
 from stopgap.api.phase import Phase
 from stopgap.model.alert import AlertState
 from stopgap.model.base import ApiModel, Column, Count, Digest, Kind, Line, Message, Name, Rule, StepName, Uid, Word
@@ -19,6 +20,8 @@ from stopgap.model.time import MicroTime, Time
 from stopgap.model.workload import State
 
 CLOSED_LABEL = "stopgap.dev/closed"
+UNTOLD_LABEL = "stopgap.dev/untold"
+"""On an Incident that is over, while somebody outside the cluster has still to be told so."""
 TARGET_UID_LABEL = "stopgap.dev/target-uid"
 
 
@@ -199,6 +202,8 @@ class IncidentStatus(ApiModel):
     """As of when the update is true: it is written anew when it would say something else, and when the next one is due."""
     next_update_due: Time | None = None
     """When those who wait are to hear again, by its severity, though nothing has changed; people are reminded then."""
+    reminded_at: Time | None = None
+    """When people were last reminded of that."""
     policy_ref: PolicyUidRef | None = None
     """The policy that decided."""
     started_at: Time | None = None
@@ -243,6 +248,8 @@ class IncidentStatus(ApiModel):
     """The first 20 and the last 80 entries."""
     folded_entries: Count = 0
     """How many entries between them were left out."""
+    notifications: Annotated[tuple[Told, ...], Field(max_length=2 * MOST_CHANNELS)] = ()
+    """What was told to whom outside the cluster. Written together with something else where that comes soon, so it may be seconds late."""
     conditions: Annotated[Conditions, Field(max_length=16)] = ()
 
 

@@ -8,6 +8,7 @@ from pydantic import Field, StringConstraints
 
 from stopgap.api.freeze import FreezeWindows
 from stopgap.api.ladder import Mode, Step
+from stopgap.api.notify import Channels
 from stopgap.detectors import (
     AlertTrigger,
     CrashLoop,
@@ -222,6 +223,8 @@ class PolicySpec(ApiModel):
     """When an incident is over."""
     git_ops: GitOps = GitOps.BLOCK
     """What to do when a GitOps tool owns the workload and would undo a change. SuspendOwner stops all that the tool deploys with it."""
+    notify: Channels = ()
+    """Who is told of its incidents, beside those whom the platform tells of all (RemediationConfig)."""
 
 
 class TrustRecord(ApiModel):

@@ -36,6 +36,8 @@ def _current(case: Case, spec: IncidentSpec, status: IncidentStatus) -> tuple[In
     same = _as_of(case, spec, status, status.updated_at)
     changed = same.update != status.update
     due = not changed and same.next_update_due is not None and now >= same.next_update_due
+    if due:
+        status = status.model_copy(update={"reminded_at": now})
     return (_as_of(case, spec, status, now) if changed or due else same), due
 
 

@@ -87,6 +87,8 @@ def fault(policy: Policy) -> Refusal | None:
     for rule in policy.spec.severity.rules:
         if unknown := set(rule.triggers) - triggers:
             return Refusal(Reason.InvalidPolicy, f"a severity rule names triggers that do not exist: {', '.join(sorted(unknown))}")
+    if newer := next((one.name for one in policy.spec.notify if one.notifier is None), ""):
+        return Refusal(Reason.NewerThanOperator, f"channel {newer} is of a kind that this version of Stopgap does not know")
     return _times(policy) or _window(policy) or _frozen(policy)
 
 

@@ -6,6 +6,7 @@ could mean another. No redirects, cookies, proxies or environment; one connectio
 
 import asyncio
 import ipaddress
+import re
 import socket
 import ssl
 import threading
@@ -128,7 +129,7 @@ class Egress:
         finally:
             if transport is not self._transport:
                 await transport.aclose()
-        return Response(answer.status_code, body, whole, watch.timing())
+        return Response(answer.status_code, body, whole, watch.timing(), _retry_after(answer))
 
 
 def _trusting(ca: str) -> ssl.SSLContext:
@@ -145,6 +146,11 @@ def _transport(trusting: ssl.SSLContext) -> httpx.AsyncHTTPTransport:
 def _headers(request: Request, url: httpx.URL) -> list[tuple[bytes, bytes]]:
     wanted = {name.lower(): value for name, value in request.headers}
     return [(name.encode(), value.encode()) for name, value in ({**_HEADERS, **wanted, "host": url.netloc.decode()}).items()]
+
+
+def _retry_after(answer: httpx.Response) -> timedelta | None:
+    seconds = answer.headers.get("retry-after", "")
+    return timedelta(seconds=int(seconds)) if re.fullmatch(r"[0-9]{1,6}", seconds) else None
 
 
 async def _read(answer: httpx.Response) -> tuple[bytes, bool]:

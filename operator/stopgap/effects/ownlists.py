@@ -2,9 +2,11 @@
 
 import asyncio
 import logging
+from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
+from pydantic import ValidationError
 
 from stopgap.api import KINDS, Incident, RemediationConfig
 from stopgap.api.incident import CLOSED_LABEL
@@ -71,6 +73,15 @@ class OwnLists:
                 body["kind"], body["apiVersion"] = kind.__name__, API_VERSION
                 self._records.take(kind, body)
                 yield body["metadata"].get("namespace", ""), body["metadata"]["name"]
+
+    async def labelled(self, label: str) -> AsyncIterator[Incident]:
+        """Yield the Incidents with a label, also those that are over. Raises KubeError."""
+        for path in self.paths_of(Incident):
+            async for raw in self._kube.items(path, {"labelSelector": label}):
+                try:
+                    yield Incident.model_validate({**msgspec.json.decode(raw), "kind": Incident.__name__, "apiVersion": API_VERSION})
+                except ValidationError as error:
+                    log.warning("an Incident cannot be understood and is left alone", extra={"error": str(error)[:300]})
 
     def paths_of(self, kind: type[Kind]) -> list[str]:
         """Return where an own kind is listed and watched. What is of the whole cluster may not be read by a namespaced installation."""

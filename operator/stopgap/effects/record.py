@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from stopgap.api import ClusterRemediationPolicy, Incident, Remediation, RemediationPolicy, WorkloadHealth
 from stopgap.api.clusterpolicy import Policy
 from stopgap.api.health import WorkloadHealthSpec, WorkloadHealthStatus
-from stopgap.api.incident import CLOSED_LABEL, TARGET_UID_LABEL, IncidentSpec, IncidentStatus
+from stopgap.api.incident import CLOSED_LABEL, TARGET_UID_LABEL, UNTOLD_LABEL, IncidentSpec, IncidentStatus
 from stopgap.api.policy import PolicyStatus
 from stopgap.api.remediation import RemediationSpec, RemediationState, RemediationStatus
 from stopgap.core.case import Notice
@@ -109,11 +109,11 @@ class Recorder:
         """Write an incident's status."""
         return await self._status(incident, status)
 
-    async def close(self, incident: Incident) -> None:
-        """Label an incident as over: from then on it is not watched."""
+    async def close(self, incident: Incident, *, untold: bool = False) -> Incident:
+        """Label an incident as over: from then on it is not watched. `untold`: somebody outside the cluster has still to hear of it."""
         path = item(API_VERSION, Incident.plural, incident.metadata.name, namespace=incident.metadata.namespace)
-        body = {"metadata": {"labels": {CLOSED_LABEL: "true"}}}
-        self._take(Incident, await self._kube.patch(path, body, how=PatchKind.MERGE))
+        body = {"metadata": {"labels": {CLOSED_LABEL: "true", UNTOLD_LABEL: "true" if untold else None}}}
+        return self._take(Incident, await self._kube.patch(path, body, how=PatchKind.MERGE))
 
     async def remediation(self, remediation: Remediation, status: RemediationStatus) -> Remediation:
         """Write a remediation's status."""

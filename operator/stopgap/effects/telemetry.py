@@ -40,6 +40,12 @@ class Telemetry:
         self._alerts_refused = Counter(
             "stopgap_alert_messages_refused", "Messages to the alert receiver that were not taken in.", ["code"], registry=registry
         )
+        self._notifications = Counter(
+            "stopgap_notifications",
+            "Attempts to tell a channel something, by what became of them; an empty namespace means the platform's channels.",
+            ["namespace", "channel", "result"],
+            registry=registry,
+        )
         self._storm = Gauge(
             "stopgap_storm_breaker",
             "1 for each storm breaker that is not closed; an empty namespace means the whole cluster.",
@@ -64,6 +70,10 @@ class Telemetry:
     def alerts_refused(self, code: int) -> None:
         """Count a message that was not stored."""
         self._alerts_refused.labels(str(code)).inc()
+
+    def notified(self, namespace: str, channel: str, result: str) -> None:
+        """Count an attempt to tell a channel something: Delivered, Later or GivenUp."""
+        self._notifications.labels(namespace, channel, result).inc()
 
     def opened(self, target: Target, trigger: str) -> None:  # noqa: ARG002 - trigger names are not bounded
         """Count an incident."""

@@ -13,6 +13,7 @@ from stopgap.core import communication
 from stopgap.core.case import Case, Decision, Notice
 from stopgap.effects.execute import Executor
 from stopgap.effects.inquiry import Inquiries
+from stopgap.effects.notifications import Notifications
 from stopgap.effects.observe import Observer
 from stopgap.effects.record import Recorder, dumped
 from stopgap.effects.records import target_of
@@ -33,12 +34,14 @@ class Afterwards:
     trust: TrustKeeper
     reviews: Reviews
     inquiries: Inquiries
+    notifications: Notifications
 
     async def run(self) -> None:
         """Work for ever."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self.reviews.run(), name="stopgap-reviews")
             group.create_task(self.inquiries.run(), name="stopgap-inquiries")
+            group.create_task(self.notifications.run(), name="stopgap-notifications")
 
     def forget(self) -> None:
         """Forget what another copy keeps now."""
@@ -63,13 +66,15 @@ class Writing:
         self._recorder = recorder
         self._executor = executor
         self._telemetry = telemetry
-        self._trust, self._reviews, self._inquiries = afterwards.trust, afterwards.reviews, afterwards.inquiries
+        self._trust, self._reviews = afterwards.trust, afterwards.reviews
+        self._inquiries, self._notifications = afterwards.inquiries, afterwards.notifications
         self._closed = closed
 
     async def write(self, case: Case, decision: Decision) -> None:
         """Write what changed. Independent records at once; the label that closes an incident last."""
-        # What was done since it was decided is told too, and what was found out.
+        # What was done since it was decided is told too, what was found out, and what was told meanwhile is written too.
         decision = communication.kept_current(case, self._inquiries.joined(case, decision))
+        decision = self._notifications.joined(case, decision)
         writes: list[Coroutine[Any, Any, None]] = []
         if decision.remediation:
             writes.append(self._write_remediation(case, *decision.remediation))
@@ -88,6 +93,8 @@ class Writing:
         results = await asyncio.gather(*writes, return_exceptions=True)
         if failed := next((one for one in results if isinstance(one, BaseException)), None):
             raise failed
+        if case.incident and not decision.closed:
+            self._notifications.written(case.incident, decision.status or case.status)
 
     def _stored(self, incident: Incident) -> IncidentStatus | None:
         """The status as it was last stored: the one in the case may already hold what was concluded before the act."""
@@ -102,8 +109,10 @@ class Writing:
         if decision.closed:
             self._closed(target_of(incident))
             # Before the label: an incident that is closed is not looked at again.
-            await self._reviews.over(incident, decision.status or case.status)
-            await self._recorder.close(incident)
+            status = decision.status or case.status
+            await self._reviews.over(incident, status)
+            incident = await self._recorder.close(incident, untold=self._notifications.owes(incident, status))
+            self._notifications.written(incident, status)
             self._telemetry.closed(incident)
             if decision.status is not None:
                 self._trust.closed(incident, decision.status)

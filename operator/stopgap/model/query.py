@@ -157,6 +157,8 @@ class Response:
     whole: bool
     """False: it was longer than what is read, and was cut."""
     timing: Timing
+    retry_after: timedelta | None = None
+    """How long it asks to be left alone, where it says so in seconds."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -176,6 +176,8 @@ class Reason(StrEnum):
     Acknowledged = "Acknowledged", "A person has taken the incident."
     SeverityChanged = "SeverityChanged", "The incident is more severe than it was, or a person says that it is less."
     UpdateDue = "UpdateDue", "Those who wait were to hear again by now, and nothing has changed; status.update says how it stands."
+    Notified = "Notified", "No channel by which people outside the cluster are told of the incident is failing."
+    NotificationFailed = "NotificationFailed", "Somebody outside the cluster could not be told of the incident."
     ReviewOwed = "ReviewOwed", "The incident is to be reviewed, and people have not written down everything yet."
     Drafted = "Drafted", "A PostMortem was drafted from the record; people complete it."
     Reviewed = "Reviewed", "People have written down why it happened, what it did to others, and what they do about it."

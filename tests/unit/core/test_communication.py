@@ -58,6 +58,7 @@ def test_while_nothing_changes_the_update_is_left_alone_and_says_as_of_when_it_i
     assert second.status is not None
     assert "**Duration:** less than a minute (as of 10:00 UTC)" in second.status.update
     assert reminders(second) == []
+    assert second.status.reminded_at is None
 
 
 def test_a_transition_brings_an_update_as_of_now_and_moves_the_next_one() -> None:
@@ -82,6 +83,7 @@ def test_an_update_that_is_due_is_written_anew_once_and_people_are_reminded_once
     case, due = then(case, decide(case), 30 * MINUTE)
     assert due.status is not None
     assert "**Duration:** 30 minutes (as of 10:30 UTC)" in due.status.update
+    assert due.status.reminded_at == due.status.updated_at
     [said] = reminders(due)
     assert "by 2026-11-23T10:30:00Z, and nothing has changed" in said
     assert "the next time by 2026-11-23T11:00:00Z" in said

@@ -423,3 +423,21 @@ async def test_a_server_is_known_by_certificates_that_are_given_and_by_no_others
             why = silent(await asked(nonsense)).why
             assert why == "what its certificate must be signed by (ca) is no certificate in PEM"
         assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("header", "pause"),
+    [
+        pytest.param("7", timedelta(seconds=7), id="seconds are taken"),
+        pytest.param("Wed, 21 Oct 2026 07:28:00 GMT", None, id="a date is not, for clocks differ"),
+        pytest.param("-1", None, id="nor what is no number of seconds"),
+        pytest.param("9" * 40, None, id="nor one beyond all reason"),
+    ],
+)
+async def test_how_long_a_server_asks_to_be_left_alone_is_known(header: str, pause: timedelta | None) -> None:
+    async def busy(_request: web.Request) -> web.Response:
+        return web.Response(status=429, headers={"Retry-After": header})
+
+    async with site(busy) as server:
+        answer = responded(await ask(server.url(), LOOPBACK))
+    assert (answer.status, answer.retry_after) == (429, pause)
