@@ -10,9 +10,8 @@ import psycopg
 import pytest
 import yaml
 from tests.cluster import postgres as real
-from tests.cluster.harness import OWN_NAMESPACE, ROOT, Operator, Shop, wait_for
+from tests.cluster.harness import OWN_NAMESPACE, ROOT, Operator, Shop, config, wait_for
 from tests.cluster.reading import finding, told
-from tests.cluster.test_polled import config
 from tests.cluster.test_scaling import allow
 
 pytestmark = pytest.mark.cluster

@@ -5,9 +5,8 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 from tests.cluster import postgres as real
-from tests.cluster.harness import wait_for
+from tests.cluster.harness import config, wait_for
 from tests.cluster.test_database import LONG, let_in, sample
-from tests.cluster.test_polled import config
 from tests.faults.proxy import Match
 from tests.faults.scene import Scene
 

@@ -17,12 +17,15 @@ from stopgap.core.evidence import Answers, Touched, told
 from stopgap.core.failing import Scene, scene
 from stopgap.effects import lookups as module
 from stopgap.effects.connection import Connection
+from stopgap.effects.databases import Databases
 from stopgap.effects.index import Index
 from stopgap.effects.kube import Kube
 from stopgap.effects.live import LiveReads
 from stopgap.effects.lookups import Lookups
 from stopgap.effects.records import Records
 from stopgap.effects.rights import Rights
+from stopgap.effects.secrets import Secrets
+from stopgap.model.query import Silence
 from stopgap.model.template import Template
 
 CONFIGURED = Template.read(make_template(BAD_IMAGE, volumes=[{"name": "c", "configMap": {"name": "settings"}}]))
@@ -53,6 +56,10 @@ def event(reason: str, controller: str = "kubelet") -> dict[str, Any]:
         "deprecatedLastTimestamp": CHANGED,
         "eventTime": None,
     }
+
+
+async def nowhere(_host: str, _scope: str) -> Silence:
+    return Silence("nobody is asked", theirs=False)
 
 
 class Server:
@@ -120,6 +127,7 @@ class Server:
                     kube,
                     Records(lambda _: None, lambda _: None),
                     Rights(kube, "stopgap-system"),
+                    databases=Databases(Secrets(kube, "stopgap-system"), nowhere),
                     own_namespace="stopgap-system",
                     argocd_namespace="argocd",
                 )
