@@ -17,6 +17,7 @@ from tests.cluster.test_scaling import allow
 pytestmark = pytest.mark.cluster
 
 LITERAL = "canary-literal"
+RUNNING = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'shop' AND state = 'active' AND now() - query_start > '2s'"
 LONG = f"SELECT pg_sleep(300), '{LITERAL}' AS secret"
 
 
@@ -39,10 +40,10 @@ def sample(**changes: Any) -> dict[str, Any]:
     del body["metadata"]["namespace"]
     spec = body["spec"]
     slow, busy = (one["postgres"] for one in spec["triggers"])
-    slow |= {"longestQueryAbove": "3s", "interval": "1s", "failures": 1}
-    busy |= {"activeConnectionsAbove": 2, "interval": "1s", "failures": 6}
+    slow |= {"longestQueryAbove": "2s", "interval": "1s", "failures": 1}
+    busy |= {"activeConnectionsAbove": 2, "interval": "1s", "failures": 3}
     spec["steps"][0]["postgres"] |= {"queriesLongerThan": "2s", "terminateAfter": "1s"}
-    spec |= {"mode": "Automatic", "verification": {"healthyFor": "1s", "timeout": "4s"}, "resolution": {"after": "1s"}, **changes}
+    spec |= {"mode": "Automatic", "verification": {"healthyFor": "1s", "timeout": "6s"}, "resolution": {"after": "1s"}, **changes}
     return body
 
 
@@ -110,6 +111,8 @@ def test_long_queries_are_cancelled_once_then_read_replicas_are_raised_and_later
             sessions.enter_context(server.session("SELECT pg_sleep(300)", application="pg_dump")),
             sessions.enter_context(server.session("SELECT pg_sleep(300)", user="postgres", application="pg_dump")),
         ]
+        # Both triggers hear the same answers: at the first, the queries are too slow; at the third, the database is too busy as well.
+        wait_for("they run for long", lambda: server.execute(RUNNING) == [(2,)])
         shop.apply(sample())
         wait_for("the long queries are ended", lambda: not any(one.at_work for one in long))
         assert all(isinstance(one.ended_by, psycopg.errors.QueryCanceled) for one in long)

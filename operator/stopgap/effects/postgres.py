@@ -20,7 +20,6 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from stopgap.core.reach import Address
 from stopgap.effects.queries import APPLICATION, Connection, SeesTooLittle
-from stopgap.model.duration import spell
 from stopgap.model.query import Silence
 
 MOST_BYTES: Final = 1 << 20
@@ -118,9 +117,8 @@ async def look(dsn: Dsn, addresses: Sequence[Address], deadline: timedelta, work
             return task.result()
         if line.received() > MOST_BYTES:
             return Silence("it sends more than a database would", theirs=False, sent=True)
-        return Silence(
-            f"no answer within {spell(deadline)} ({'connected' if line.connection else 'no connection'})", theirs=False, sent=True
-        )
+        connected = line.connection is not None
+        return Silence(f"no answer in time ({'connected' if connected else 'no connection'})", theirs=False, sent=connected)
     finally:
         await _ended(task)
 
