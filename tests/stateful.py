@@ -169,6 +169,7 @@ def make_stateful(**changes: Any) -> StatefulSet:
         "current_revision": "api-1",
         "replicas_of_current": 3,
         "partition": 0,
+        "first_ordinal": 0,
         "ordered": True,
     }
     return StatefulSet(**{**fields, **changes})

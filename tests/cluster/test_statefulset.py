@@ -18,7 +18,7 @@ CRASH = {"name": "crash", "crashLoop": {"exits": 3}}
 KICK = {"name": "kick", "when": {"triggers": ["down"]}, "restart": {}}
 
 
-def stateful_set(shop: Shop, image: str = "shop/api:1.0", *, parallel: bool = True) -> None:
+def stateful_set(shop: Shop, image: str = "shop/api:1.0", *, parallel: bool = True, **more: Any) -> None:
     """Apply a StatefulSet of three pods with the label `tier: web`."""
     template = {"metadata": {"labels": {"app": "api"}}, "spec": {"containers": [{"name": "app", "image": image}]}}
     spec = {
@@ -27,15 +27,16 @@ def stateful_set(shop: Shop, image: str = "shop/api:1.0", *, parallel: bool = Tr
         "podManagementPolicy": "Parallel" if parallel else "OrderedReady",
         "selector": {"matchLabels": {"app": "api"}},
         "template": template,
+        **more,
     }
     shop.apply({"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "api", "labels": {"tier": "web"}}, "spec": spec})
 
 
-def prepare(shop: Shop, step: dict[str, Any], *, trigger: dict[str, Any] = DOWN, parallel: bool = True) -> None:
+def prepare(shop: Shop, step: dict[str, Any], *, trigger: dict[str, Any] = DOWN, parallel: bool = True, **more: Any) -> None:
     """Bring up three healthy pods under a policy with this one step, allowed to do it."""
     allow(shop, "scale", "restart")
     shop.policy(targets=ABOUT, triggers=[trigger], steps=[step])
-    stateful_set(shop, parallel=parallel)
+    stateful_set(shop, parallel=parallel, **more)
     wait_for("three are available", lambda: shop.get("statefulset", "api").get("status", {}).get("availableReplicas") == 3)
 
 
@@ -49,6 +50,23 @@ def replicas(shop: Shop) -> int:
     """Return the wanted replicas."""
     found: int = shop.get("statefulset", "api")["spec"]["replicas"]
     return found
+
+
+def break_two(shop: Shop) -> None:
+    """Release what crashes, and have a second pod made of it while the first one holds the rollout up."""
+    before = shop.get("pod", "api-2")["metadata"]["uid"]
+    shop.kubectl("set", "image", "statefulset/api", "app=shop/api:2.0-crash")
+    wait_for("the first is replaced", lambda: before not in {one["metadata"]["uid"] for one in shop.items("pods")})
+    recover(shop, "api-1")
+
+
+def pods_deleted(shop: Shop) -> list[tuple[str, str]]:
+    """Return the pods that Stopgap deleted, in order: name, and the UID that it insisted on."""
+    return [
+        (entry["objectRef"]["name"], entry["requestObject"]["preconditions"]["uid"])
+        for entry in shop.writes()
+        if (entry["verb"], entry["objectRef"]["resource"]) == ("delete", "pods")
+    ]
 
 
 def managers(shop: Shop) -> list[str]:
@@ -78,25 +96,38 @@ def test_replicas_are_raised_while_too_few_are_available_and_put_back_before_the
     wait_for("the fields are given back", lambda: "stopgap" not in managers(shop))
 
 
-def test_a_release_that_crashes_is_gone_back_from_and_the_pod_that_holds_it_up_is_named(shop: Shop) -> None:
-    prepare(shop, UNDO, trigger=CRASH, parallel=False)
+def test_a_release_that_crashes_is_gone_back_from_and_the_pods_that_hold_it_up_are_deleted_one_by_one(shop: Shop) -> None:
+    prepare(shop, UNDO, trigger=CRASH, parallel=False, updateStrategy={"rollingUpdate": {"partition": 1}})
     shop.settle(kind="statefulset")
-    shop.kubectl("set", "image", "statefulset/api", "app=shop/api:2.0-crash")
+    healthy = shop.get("pod", "api-0")["metadata"]["uid"]
+    break_two(shop)
     remediation = wait_for_remediation(shop, "Verifying")
     seen = shop.incident()
     assert finding(seen, "crash")["type"] == "CrashLoop"
-    assert "last in api-2, code 1; 1 of 1 started pods" in finding(seen, "crash")["message"]
     assert seen["status"]["suspectedChange"]["images"] == ["app: shop/api:1.0 → shop/api:2.0-crash"]
     assert remediation["spec"]["plan"]["summary"].startswith("roll back 2 → 1, last known healthy")
-    assert "OrderedReady" in remediation["spec"]["plan"]["summary"]
+    assert "then deleted one at a time (OrderedReady)" in remediation["spec"]["plan"]["summary"]
 
-    asked = f"kubectl delete pod api-2 -n {shop.name}"
-    wait_for("it says what is left to do", lambda: asked in shop.items("remediations")[0]["status"].get("message", ""))
-    recover(shop, "api-2")
-    shop.incident(phase="Resolved")
+    resolved = shop.incident(phase="Resolved")
+    assert told(resolved) == ["Detected", "CrashLoop", "Executed", "PodDeleted", "PodDeleted", "Mitigated", "Resolved"]
     assert {one["spec"]["containers"][0]["image"] for one in shop.items("pods")} == {"shop/api:1.0"}
+    assert shop.get("pod", "api-0")["metadata"]["uid"] == healthy
     (write,), _ = shop.writes_to("statefulsets")
     assert [one["path"] for one in write["requestObject"] if one["path"].startswith("/spec")] == ["/spec/template"]
+    replaced = shop.items("remediations")[0]["status"]["replaced"]
+    assert [(one["pod"], one["uid"]) for one in replaced] == pods_deleted(shop)
+    assert [one["pod"] for one in replaced] == ["api-1", "api-2"]
+
+
+def test_where_people_replace_the_pods_nothing_is_written_and_none_is_deleted(shop: Shop) -> None:
+    prepare(shop, UNDO, trigger=CRASH, parallel=False, updateStrategy={"type": "OnDelete"})
+    shop.settle(kind="statefulset")
+    shop.kubectl("set", "image", "statefulset/api", "app=shop/api:2.0-crash")
+    recover(shop, "api-2")
+    refusals = shop.refusals(reason="NoRollingUpdate")
+    assert "updateStrategy OnDelete" in refusals["NoRollingUpdate"]
+    assert shop.writes_to("statefulsets") == ([], [])
+    assert pods_deleted(shop) == []
 
 
 def test_pods_that_wait_for_a_broken_one_are_neither_added_nor_restarted(shop: Shop) -> None:
@@ -149,6 +180,9 @@ def test_what_admission_guards_on_deployments_it_guards_on_stateful_sets(shop: S
     assert "but template and replicas" in try_to({"spec": {"updateStrategy": {"type": "OnDelete", "rollingUpdate": None}}})
     assert "no labels" in try_to({"metadata": {"labels": {"tier": "db"}}})
     assert "no annotations" in try_to({"metadata": {"annotations": {"team": "x"}}})
+    may(shop, USER, "delete", "pods")
+    wait_for("its first pod is ready", lambda: shop.get("statefulset", "api").get("status", {}).get("readyReplicas"))
+    assert "no pods but those of StatefulSets that are not ready" in as_user(shop, USER, "delete", "pod", "api-0", "--dry-run=server")
     of_a_set = incident(targetRef={"kind": "StatefulSet", "name": "api"})
     assert "dora may not patch statefulset api" in as_user(shop, "dora", "create", "-f", "-", stdin=of_a_set)
     assert "created" in as_user(shop, "dora", "create", "-f", "-", "--dry-run=server", stdin=incident())

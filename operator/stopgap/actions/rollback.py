@@ -18,7 +18,8 @@ class Rollback(ApiModel):
     """Put the pod template of the last healthy revision back, in one guarded write.
 
     Only the template: replicas, ConfigMaps, Secrets, databases and traffic are not rolled back with it. In a StatefulSet whose pods wait
-    for each other (OrderedReady) it does not replace a pod that is not ready: the Incident names the one that people have to delete then.
+    for each other (OrderedReady) that alone replaces no pod that is not ready, so that those of the bad revision are then deleted, one at a
+    time: what such a pod keeps outside of its volumes is lost.
     """
 
     name: ClassVar[str] = "rollback"
@@ -27,6 +28,7 @@ class Rollback(ApiModel):
     undoes: ClassVar[bool] = True
     rules: ClassVar[tuple[Permission, ...]] = (
         Permission("apps", ("deployments", "statefulsets"), ("patch",), "write the older template, and give the written fields back"),
+        Permission("", ("pods",), ("get", "delete"), "delete a pod of the bad revision that the others of its StatefulSet wait for"),
     )
 
     min_healthy_for: Duration = timedelta(minutes=5)

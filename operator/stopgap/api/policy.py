@@ -66,7 +66,7 @@ class Targets(ApiModel):
     )
     kinds: Annotated[tuple[WorkloadKind, ...], Field(min_length=1, max_length=3)] = ("Deployment",)
     """Kinds of workloads. Where pods wait for each other (podManagementPolicy OrderedReady, the default of a StatefulSet), one that is not
-    ready also holds up scaling, restarting and the way back; each such incident says so."""
+    ready also holds up scaling and restarting; on the way back those of the bad revision are deleted, one at a time."""
     selector: Selector | None = None
     """By the workloads' own labels."""
     names: Annotated[tuple[Name, ...] | None, Field(min_length=1, max_length=100)] = None

@@ -10,6 +10,7 @@ from pydantic import StringConstraints
 from stopgap.api.evidence import SuspectedChange
 from stopgap.api.incident import IncidentFinding
 from stopgap.api.plan import RemediationPlan
+from stopgap.api.replacing import MOST_REPLACED, ReplacedPod
 from stopgap.api.revert import RevertState, RevertStatus
 from stopgap.api.suspension import SuspensionStatus
 from stopgap.model.base import ApiModel, Column, Count, Digest, Kind, Message, Rule, StepName, Word
@@ -139,6 +140,8 @@ class RemediationStatus(ApiModel):
     """How the restore went, where there is something to put back."""
     suspension: SuspensionStatus | None = None
     """How far the pause of the GitOps owner is, where one was paused."""
+    replaced: Annotated[tuple[ReplacedPod, ...], Bounds(max_length=MOST_REPLACED)] = ()
+    """Pods of the bad revision that were deleted one after the other, because all others waited for them; oldest first."""
     conditions: Annotated[Conditions, Bounds(max_length=8)] = ()
 
 

@@ -11,6 +11,7 @@ from stopgap.api.health import WorkloadHealthStatus
 from stopgap.api.incident import Incident, IncidentStatus
 from stopgap.api.plan import PlannedScaler
 from stopgap.api.remediation import Remediation, RemediationSpec, RemediationState, RemediationStatus
+from stopgap.api.replacing import ReplacedPod
 from stopgap.core.storm import Breaker
 from stopgap.model.change import Field
 from stopgap.model.database import Wanted
@@ -202,6 +203,8 @@ class Decision:
     paused: Remediation | None = None
     """One whose GitOps owner is suspended: look at that, and resume it if it may be."""
     remediation: tuple[Remediation, RemediationStatus] | None = None
+    replace: tuple[Remediation, ReplacedPod] | None = None
+    """A pod that is to be deleted and made anew, once that it is meant is written down."""
     health: WorkloadHealthStatus | None = None
     notices: tuple[Notice, ...] = ()
     look_again: timedelta | None = None

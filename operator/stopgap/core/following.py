@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from stopgap.api.incident import PassedStep
 from stopgap.api.remediation import Remediation, RemediationState, RemediationStatus
-from stopgap.core import choosing, consent, drift, knowngood, lifecycle, verification
+from stopgap.core import choosing, consent, drift, knowngood, lifecycle, unblocking, verification
 from stopgap.core.case import IDLE_LOOK, Case, Decision, soonest
 from stopgap.core.lifecycle import Story
 from stopgap.core.memory import remembered
@@ -31,6 +31,10 @@ def verify(case: Case, active: Remediation, found: tuple[Finding, ...]) -> Decis
         new = ended(case, active, verdict.state, verdict.message, reason=verdict.reason).model_copy(
             update={"healthy_since": verdict.healthy_since}
         )
+    stuck = unblocking.look(case, active, found) if verdict.state is RemediationState.VERIFYING else None
+    pod = stuck.pod if stuck else None
+    if pod and pod not in new.replaced:
+        new = new.model_copy(update={"replaced": (*new.replaced, pod)})
     after = replace(
         case,
         remediations=tuple(one.model_copy(update={"status": new}) if one is active else one for one in case.remediations),
@@ -41,13 +45,18 @@ def verify(case: Case, active: Remediation, found: tuple[Finding, ...]) -> Decis
     decision = Decision(
         findings=found,
         remediation=(active, new) if new != status else None,
+        replace=(active, pod) if pod else None,
         health=health if health != case.health else None,
-        look_again=soonest([verdict.look_again, _until_over(case, verdict), IDLE_LOOK, *(one.look_again for one in found)]),
+        look_again=soonest(
+            [verdict.look_again, _until_over(case, verdict), unblocking.AGAIN if pod else IDLE_LOOK, *(one.look_again for one in found)]
+        ),
     )
     if case.incident is None:
         return decision
-    story = _after_verdict(case, after, found, verdict).done()
-    return replace(decision, status=story.status, notices=story.notices)
+    story = _after_verdict(case, after, found, verdict)
+    if stuck:
+        story = story.tell(stuck.reason, stuck.message)
+    return replace(decision, status=story.done().status, notices=story.notices)
 
 
 def _until_over(case: Case, verdict: verification.Verdict) -> timedelta | None:

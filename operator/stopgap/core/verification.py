@@ -126,7 +126,7 @@ def _lacking(case: Case, remediation: Remediation) -> str:
     left = [one for one in seen.revisions if one.uid != seen.newest.uid and one.replicas > 0 and not work.held_back]
     if left or not work.rolled_out:
         counts = f"{work.updated_replicas} of {work.replicas} replicas are updated, {work.available_replicas} available"
-        return f"rolling out: {counts}{stateful.held_up(seen)}"
+        return f"rolling out: {counts}{stateful.held_up(seen, remediation)}"
     if work.available_replicas < max(work.least_available, min(1, work.replicas)):
         return f"{work.available_replicas} of {work.replicas} replicas are available, {work.least_available} are needed"
     return ""

@@ -21,6 +21,7 @@ from stopgap.effects.lender import Lender
 from stopgap.effects.objects import MOST_TRIES, Objects, unchanged
 from stopgap.effects.outcome import Outcome
 from stopgap.effects.outside import Outsider
+from stopgap.effects.replacer import Replacer
 from stopgap.effects.rights import Rights
 from stopgap.effects.suspender import Suspender
 from stopgap.effects.written import LAST_ACTION, Look, Place, first_look, look_at, marks_of, operations, place, place_of
@@ -43,6 +44,7 @@ class Executor:
         self._objects = Objects(kube, index)
         self._lender = Lender(kube, self._objects)
         self.suspender = Suspender(kube, rights)
+        self.replacer = Replacer(kube)
 
     async def perform(  # noqa: C901, PLR0911 - each return is one way in which a write ends
         self, remediation: Remediation, change: Change | Refusal, *, first: bool, objection: Callable[[], Refusal | None]

@@ -87,7 +87,7 @@ class Reconciler:
             decision = await self._restore(case, decision, decision.restore)
         if decision.paused:
             decision = await self._look_at_owner(case, decision, decision.paused)
-        await self._writing.write(case, decision)
+        await self._writing.write(case, decision, lambda one: self._objection(one, None))
         self._observer.note_written(target)
         return decision.look_again.total_seconds() if decision.look_again else None
 

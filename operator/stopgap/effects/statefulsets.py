@@ -30,6 +30,12 @@ class UpdateStrategy(Wire):
     rolling_update: RollingUpdate = field(default_factory=RollingUpdate)
 
 
+class Ordinals(Wire):
+    """How a StatefulSet numbers its pods."""
+
+    start: int = 0
+
+
 class StatefulSetSpec(Wire):
     """Spec of a StatefulSet."""
 
@@ -38,6 +44,7 @@ class StatefulSetSpec(Wire):
     pod_management_policy: str = "OrderedReady"
     update_strategy: UpdateStrategy = field(default_factory=UpdateStrategy)
     min_ready_seconds: int = 0
+    ordinals: Ordinals = field(default_factory=Ordinals)
 
 
 class StatefulSetStatus(Wire):
@@ -125,6 +132,7 @@ def workload(seen: StatefulSetObject) -> StatefulSet:
         current_revision=status.current_revision,
         replicas_of_current=status.current_replicas,
         partition=spec.replicas if spec.update_strategy.type == ON_DELETE else min(rolling.partition, spec.replicas),
+        first_ordinal=spec.ordinals.start,
         ordered=spec.pod_management_policy != "Parallel",
     )
 

@@ -9,6 +9,7 @@ from stopgap.api import Incident, Remediation
 from stopgap.api.health import WorkloadHealthStatus
 from stopgap.api.incident import IncidentStatus
 from stopgap.api.remediation import RemediationStatus
+from stopgap.api.replacing import ReplacedPod
 from stopgap.core import communication
 from stopgap.core.case import Case, Decision, Notice
 from stopgap.effects.execute import Executor
@@ -20,9 +21,12 @@ from stopgap.effects.records import target_of
 from stopgap.effects.reviews import Reviews
 from stopgap.effects.telemetry import Telemetry
 from stopgap.effects.trust import TrustKeeper
+from stopgap.model.observation import Refusal
 from stopgap.model.reasons import Reason
 from stopgap.model.refs import Target
 
+Objection = Callable[[Remediation], Refusal | None]
+"""What stands against an action, asked from memory directly before it."""
 _OF_THE_RESTORE: Final = frozenset({Reason.Restored, Reason.RestoreHeld, Reason.RestoreFailed, Reason.NotOurs})
 _WORTH_TELLING_ON_THE_WORKLOAD: Final = frozenset({Reason.Detected, Reason.Executed, Reason.Mitigated, Reason.Escalated}) | _OF_THE_RESTORE
 
@@ -70,8 +74,8 @@ class Writing:
         self._inquiries, self._notifications = afterwards.inquiries, afterwards.notifications
         self._closed = closed
 
-    async def write(self, case: Case, decision: Decision) -> None:
-        """Write what changed. Independent records at once; the label that closes an incident last."""
+    async def write(self, case: Case, decision: Decision, objection: Objection) -> None:
+        """Write what changed. Independent records at once; the label that closes an incident last; what they announce after them."""
         # What was done since it was decided is told too, what was found out, and what was told meanwhile is written too.
         decision = communication.kept_current(case, self._inquiries.joined(case, decision))
         decision = self._notifications.joined(case, decision)
@@ -95,6 +99,18 @@ class Writing:
             raise failed
         if case.incident and not decision.closed:
             self._notifications.written(case.incident, decision.status or case.status)
+        if decision.replace:
+            await self._replace(case, *decision.replace, objection)
+
+    async def _replace(self, case: Case, meant: Remediation, pod: ReplacedPod, objection: Objection) -> None:
+        """Delete a pod that all others wait for, now that it is written down that it is meant."""
+        stored = next((one for one in self._observer.case(case.seen.target).remediations if one.metadata.uid == meant.metadata.uid), None)
+        if stored is None or stored.status is None or pod not in stored.status.replaced:
+            return
+        if refused := await self._executor.replacer.replace(stored, pod, lambda: objection(stored)):
+            told = pod.model_copy(update={"refused": refused[:1024]})
+            replaced = tuple(told if one.uid == pod.uid else one for one in stored.status.replaced)
+            await self._recorder.remediation(stored, stored.status.model_copy(update={"replaced": replaced}))
 
     def _stored(self, incident: Incident) -> IncidentStatus | None:
         """The status as it was last stored: the one in the case may already hold what was concluded before the act."""

@@ -24,6 +24,12 @@ def is_key(uid: str) -> bool:
     return "." in uid
 
 
+def ordinal(name: str) -> int:
+    """Return the number that ends the name of a StatefulSet's pod."""
+    tail = name.rpartition("-")[2]
+    return int(tail) if tail.isdigit() else 0
+
+
 class StatefulSet(Workload, frozen=True, gc=False):
     """A StatefulSet. Its status carries no times, so that `available` and `progressing` tell what was seen of it (`following`)."""
 
@@ -34,6 +40,8 @@ class StatefulSet(Workload, frozen=True, gc=False):
     replicas_of_current: int
     partition: int
     """So many pods, from the lowest ordinal on, are kept at the revision before; with OnDelete all of them."""
+    first_ordinal: int
+    """The number of its first pod."""
     ordered: bool
     """podManagementPolicy OrderedReady: while a pod is not ready, no other is made, replaced or taken away."""
 
