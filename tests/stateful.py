@@ -8,11 +8,11 @@ from typing import Any
 import msgspec
 from tests.conftest import BAD_IMAGE, GOOD_IMAGE, NOW, ago, make_workload
 
-from stopgap.effects import statefulsets
+from stopgap.effects import revised
 from stopgap.effects.index import Index
-from stopgap.effects.sinks import ControllerRevisionSink, StatefulPodSink, StatefulSetSink
+from stopgap.effects.sinks import ControllerRevisionSink, RevisedPodSink, StatefulSetSink
 from stopgap.model.refs import Target
-from stopgap.model.stateful import StatefulSet
+from stopgap.model.revised import StatefulSet
 
 UID = "0fd3a1b2-5f5e-4a57-a896-42353c26ca85"
 DB = Target("shop", "StatefulSet", "db")
@@ -181,19 +181,19 @@ class Taken:
     def __init__(self, now: Callable[[], datetime] = lambda: NOW) -> None:
         self.told: list[Target] = []
         self.index = Index(self.told.append, now, lambda _work, *, there: None)  # noqa: ARG005 - nobody counts
-        self.sets, self.revisions = StatefulSetSink(self.index), ControllerRevisionSink(self.index)
-        self.pods = StatefulPodSink(self.index)
+        self.sets, self.revisions = StatefulSetSink(self.index), ControllerRevisionSink(self.index, "StatefulSet")
+        self.pods = RevisedPodSink(self.index, "StatefulSet")
 
     def take(self, *bodies: Body) -> "Taken":
         """Take in objects, each by what it is."""
         for body in bodies:
             raw = json.dumps(body).encode()
             if body.get("kind") == "StatefulSet":
-                self.sets.put(msgspec.json.decode(raw, type=statefulsets.StatefulSetObject))
+                self.sets.put(msgspec.json.decode(raw, type=revised.StatefulSetObject))
             elif body.get("kind") == "ControllerRevision":
-                self.revisions.put(msgspec.json.decode(raw, type=statefulsets.ControllerRevision))
+                self.revisions.put(msgspec.json.decode(raw, type=revised.ControllerRevision))
             else:
-                self.pods.put(msgspec.json.decode(raw, type=statefulsets.StatefulPod))
+                self.pods.put(msgspec.json.decode(raw, type=revised.RevisedPod))
         return self
 
 

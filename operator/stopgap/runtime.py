@@ -48,7 +48,7 @@ from stopgap.effects.storm import StormKeeper
 from stopgap.effects.telemetry import Telemetry
 from stopgap.effects.telling import Teller
 from stopgap.effects.trust import TrustKeeper
-from stopgap.effects.watches import StatefulWatches, Watches
+from stopgap.effects.watches import LaterWatches, Watches
 from stopgap.effects.writing import Afterwards
 from stopgap.model.base import Kind
 from stopgap.model.refs import Target
@@ -99,7 +99,7 @@ class Runtime:
         """Set once our custom resource definitions are there."""
         self._retention = Retention(self.kube, self._own, self.records, ready=self.leading, now=self._now, swept=self._trust.read)
         self._watches = Watches(self.kube, self._spawn)
-        self._stateful = StatefulWatches(self.kube, self._spawn, self.index, self._own.paths)
+        self._later = LaterWatches(self.kube, self._spawn, self.index, self._own.paths)
         self._wanted = asyncio.Event()
         self._own_synced = self._started = False
         self._group: asyncio.TaskGroup | None = None
@@ -154,17 +154,17 @@ class Runtime:
         return self._own_synced and self._started and self._watches.synced()
 
     def _knows(self, target: Target) -> bool:
-        return self.synced() and self._stateful.synced_for(target)
+        return self.synced() and self._later.synced_for(target)
 
     def not_ready_because(self) -> str:
         """Say why this copy is not ready, or nothing. A warm standby is ready."""
         if not self.kinds.is_set():
             return self._own.waits_for
-        if troubles := self._watches.troubles() + self._stateful.troubles():
+        if troubles := self._watches.troubles() + self._later.troubles():
             return "; ".join(troubles)
         if not self._own_synced:
             return "its own objects have not been read yet"
-        if (self.records.namespaces_with_policies() or self.alerts) and not (self.synced() and self._stateful.settled()):
+        if (self.records.namespaces_with_policies() or self.alerts) and not (self.synced() and self._later.settled()):
             return "the workloads have not been listed yet"
         return ""
 
@@ -187,7 +187,7 @@ class Runtime:
                 for kind in (Remediation, WorkloadHealth, RemediationConfig):
                     self._follow(kind)
                 self._spawn(self._watch_when_wanted(), "watches")
-                self._spawn(self._stateful.run(self._heard_again), "watches-of-statefulsets")
+                self._spawn(self._later.run(self._heard_again), "later-watches")
                 self._spawn(self.queue.run(self._reconcile), "queue")
                 self._spawn(self.polling.run(), "polling")
                 self._spawn(self._housekeeping().run(), "housekeeping")
@@ -255,13 +255,13 @@ class Runtime:
     def _want(self, target: Target) -> None:
         """Watch workloads of this kind, also where no policy is left: one has an open incident, or owes something."""
         self._wanted.set()
-        self._stateful.want(target)
+        self._later.want(target)
 
     def _policies_changed(self, namespace: str) -> None:
         """Look again at everything that a changed policy or config may allow or forbid."""
         self._keeper.changed()
         self._rosters.forget(namespace)
-        self._stateful.policies_changed(self.records.policies(namespace))
+        self._later.policies_changed(self.records.policies(namespace))
         self.headcount.policies_changed(namespace)
         # What is to be put back wants its workload watched, also where neither a policy nor an incident is left; an alert may be about any.
         if self.records.namespaces_with_policies() or self.records.unreadable_policies or self.records.unfinished() or self.alerts:

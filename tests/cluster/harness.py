@@ -294,7 +294,7 @@ class Shop:
     def foreign_writes(self) -> list[str]:
         """Return writes to anything that is neither Stopgap's own nor a workload."""
         resources = (entry["objectRef"]["resource"] for entry in self.writes())
-        return [one for one in resources if one not in OWN_RESOURCES and one not in {"deployments", "statefulsets"}]
+        return [one for one in resources if one not in OWN_RESOURCES and one not in {"deployments", "statefulsets", "daemonsets"}]
 
 
 KNOWN_GOOD_AFTER = 2

@@ -69,9 +69,9 @@ def pods_deleted(shop: Shop) -> list[tuple[str, str]]:
     ]
 
 
-def managers(shop: Shop) -> list[str]:
+def managers(shop: Shop, kind: str = "statefulset") -> list[str]:
     """Return who owns fields of it."""
-    return [one["manager"] for one in shop.get("statefulset", "api")["metadata"]["managedFields"]]
+    return [one["manager"] for one in shop.get(kind, "api")["metadata"]["managedFields"]]
 
 
 def test_replicas_are_raised_while_too_few_are_available_and_put_back_before_the_incident_is_over(shop: Shop) -> None:

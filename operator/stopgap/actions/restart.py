@@ -25,7 +25,7 @@ class Restart(ApiModel):
     rules: ClassVar[tuple[Permission, ...]] = (
         Permission(
             "apps",
-            ("deployments", "statefulsets"),
+            ("deployments", "statefulsets", "daemonsets"),
             ("patch",),
             "write the annotation that rolls the pods, and give the written fields back",
         ),
@@ -35,7 +35,7 @@ class Restart(ApiModel):
         """Say that the pods of the present template are rolled."""
         work = seen.workload
         if work is None or work.replicas == 0:
-            return Refusal(Reason.NothingToDo, "it is scaled to zero, so that there is no pod to restart")
+            return Refusal(Reason.NothingToDo, "no pod of it is wanted, so that there is none to restart")
         return Aim(f"restart the {work.replicas} pods of revision {seen.newest.number if seen.newest else work.revision}")
 
     def plan(self, seen: Observation, aim: Aim) -> Plan | Refusal:

@@ -27,7 +27,9 @@ class Rollback(ApiModel):
     outside: ClassVar[bool] = False
     undoes: ClassVar[bool] = True
     rules: ClassVar[tuple[Permission, ...]] = (
-        Permission("apps", ("deployments", "statefulsets"), ("patch",), "write the older template, and give the written fields back"),
+        Permission(
+            "apps", ("deployments", "statefulsets", "daemonsets"), ("patch",), "write the older template, and give the written fields back"
+        ),
         Permission("", ("pods",), ("get", "delete"), "delete a pod of the bad revision that the others of its StatefulSet wait for"),
     )
 

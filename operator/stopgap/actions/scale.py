@@ -54,6 +54,8 @@ class Scale(ApiModel):
         work = seen.workload
         if work is None:
             return Refusal(Reason.TargetGone, f"{seen.target} does not exist")
+        if work.kind == "DaemonSet":
+            return Refusal(Reason.NotScalable, f"{work.target} runs one pod on each node that fits, so that there is no number to change")
         if work.replicas == 0:
             return Refusal(Reason.NothingToDo, f"{work.target} is scaled to zero, which somebody wants; it is not scaled from there")
         wanted = self.wanted(work.replicas)

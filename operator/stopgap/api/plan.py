@@ -40,7 +40,7 @@ class RemediationPlan(ApiModel):
     to_digest: Digest = ""
     """Stopgap's digest of the template that is put back."""
     replica_set_uid: Uid = ""
-    """The ReplicaSet whose template is put back; for a StatefulSet its own UID and the hash of the ControllerRevision."""
+    """The ReplicaSet whose template is put back; else the UID of the workload and the hash of the ControllerRevision."""
     replica_set: Annotated[str, StringConstraints(max_length=253)] = ""
     restarted_at: Word = ""
     """The time that a restart writes into the template."""

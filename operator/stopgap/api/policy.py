@@ -66,7 +66,8 @@ class Targets(ApiModel):
     )
     kinds: Annotated[tuple[WorkloadKind, ...], Field(min_length=1, max_length=3)] = ("Deployment",)
     """Kinds of workloads. Where pods wait for each other (podManagementPolicy OrderedReady, the default of a StatefulSet), one that is not
-    ready also holds up scaling and restarting; on the way back those of the bad revision are deleted, one at a time."""
+    ready also holds up scaling and restarting; on the way back those of the bad revision are deleted, one at a time. A DaemonSet runs one
+    pod on each node that fits, so that it is not scaled."""
     selector: Selector | None = None
     """By the workloads' own labels."""
     names: Annotated[tuple[Name, ...] | None, Field(min_length=1, max_length=100)] = None
@@ -186,8 +187,12 @@ class PolicySpec(ApiModel):
             "a step names a trigger that this policy does not have",
         ),
         Rule(
-            "self.targets.kinds.all(k, k != 'StatefulSet') || self.triggers.all(t, !has(t.rolloutStuck) || has(t.rolloutStuck.after))",
-            "a StatefulSet has no progressDeadlineSeconds; say how long in rolloutStuck.after",
+            "self.targets.kinds.all(k, k == 'Deployment') || self.triggers.all(t, !has(t.rolloutStuck) || has(t.rolloutStuck.after))",
+            "only a Deployment has progressDeadlineSeconds; say how long in rolloutStuck.after",
+        ),
+        Rule(
+            "self.targets.kinds.exists(k, k != 'DaemonSet') || self.steps.all(s, !has(s.scale))",
+            "a DaemonSet runs one pod on each node that fits, so that it cannot be scaled",
         ),
     )
     targets: Targets

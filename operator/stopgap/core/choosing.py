@@ -34,6 +34,7 @@ LASTING = frozenset(
         Reason.OrderedReady,
         Reason.NothingToDo,
         Reason.DatabaseUnknown,
+        Reason.NotScalable,
         Reason.NoCapacity,
         Reason.AutoscalerDecides,
     }

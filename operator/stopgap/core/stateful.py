@@ -1,4 +1,4 @@
-"""What the controller of StatefulSets will not do by itself: reasons not to act, and what people have to do beside an action."""
+"""What the controller of StatefulSets (or of DaemonSets) will not do by itself: reasons not to act, and what is left to people."""
 
 from stopgap.api.ladder import Step
 from stopgap.api.remediation import Remediation
@@ -7,20 +7,20 @@ from stopgap.core.case import Case
 from stopgap.core.situation import Situation
 from stopgap.model.observation import Observation, Refusal
 from stopgap.model.reasons import Reason
-from stopgap.model.stateful import ON_DELETE, StatefulSet, ordinal
+from stopgap.model.revised import ON_DELETE, Revised, StatefulSet, ordinal
 from stopgap.model.workload import Pod
 
 
 def no_rolling_update(situation: Situation) -> Refusal | None:
     """Where pods are replaced by hand only, a changed template does nothing."""
     work = situation.case.seen.workload
-    if not isinstance(work, StatefulSet) or not situation.rolls_pods:
+    if not isinstance(work, Revised) or not situation.rolls_pods:
         return None
     if work.strategy == ON_DELETE:
         message = (
             f"{work.target} replaces a pod only when somebody deletes it (updateStrategy OnDelete), so that a changed template does nothing"
         )
-    elif work.partition >= work.replicas > 0:
+    elif isinstance(work, StatefulSet) and work.partition >= work.replicas > 0:
         message = f"{work.target} keeps all of its pods as they are (updateStrategy.rollingUpdate.partition is {work.partition} or more)"
     else:
         return None

@@ -10,7 +10,7 @@ from stopgap.core import objecting, stateful
 from stopgap.core.case import Case
 from stopgap.model.observation import Finding
 from stopgap.model.reasons import Reason
-from stopgap.model.stateful import ordinal
+from stopgap.model.revised import ordinal
 from stopgap.model.workload import Pod
 
 AGAIN: Final = timedelta(seconds=2)

@@ -17,7 +17,7 @@ class RolloutStuck(ApiModel):
     after: Duration | None = None
     """How long without progress. Default: the Deployment's own progressDeadlineSeconds, as the Deployment controller reports it.
 
-    A StatefulSet has no such deadline, so that a policy about StatefulSets has to say how long."""
+    StatefulSets and DaemonSets have no such deadline, so that a policy about them has to say how long."""
 
     def judge(self, seen: Observation, trigger: str, *, after: datetime | None, quiet_for: timedelta) -> Finding:  # noqa: ARG002 - the detectors' common shape
         """Say whether the newest revision's rollout stands still."""

@@ -65,7 +65,7 @@ class FirstSight:
 
 def _belongs(pod: wire.PodObject, revision: Revision) -> bool:
     owner = wire.controller_of(pod.metadata.owner_references)
-    # A ReplicaSet controls its pods; a ControllerRevision leaves that to its StatefulSet, and the label has told which pods are its own.
+    # A ReplicaSet controls its pods; a ControllerRevision leaves that to its workload, and the label has told which pods are its own.
     return owner is not None and owner.uid in {revision.uid, revision.owner} and pod.metadata.deletion_timestamp is None
 
 

@@ -139,8 +139,8 @@ class Index:
         return any(self._pods.get(uid) for uid in self._revisions.get(work.uid, ()))
 
     def _newest_first(self, work: Workload) -> tuple[Revision, ...]:
-        known = (work.counted(one, self._pods.get(one.uid, {}).values()) for one in self._revisions.get(work.uid, {}).values())
-        return tuple(sorted(known, key=lambda one: one.number, reverse=True))
+        known = sorted(self._revisions.get(work.uid, {}).values(), key=lambda one: one.number, reverse=True)
+        return work.counted(tuple(known), self._pods)
 
     def _current_since(self, work: Workload, revisions: tuple[Revision, ...], history: _History | None) -> datetime | None:
         if history and history.changed_at:

@@ -11,6 +11,7 @@ import msgspec
 from stopgap.api.ladder import Mode
 from stopgap.core import owners, pausing
 from stopgap.core.case import Case, Reads
+from stopgap.effects import revised
 from stopgap.effects.ahead import ReadAhead
 from stopgap.effects.databases import Databases
 from stopgap.effects.errors import Forbidden, KubeError, NotFound
@@ -30,7 +31,12 @@ from stopgap.model.workload import Workload
 
 PERMISSIONS: Final = (
     Permission("apps", ("deployments", "replicasets"), ("get", "list", "watch"), "watch rollouts, and read the older template"),
-    Permission("apps", ("statefulsets", "controllerrevisions"), ("get", "list", "watch"), "watch rollouts, and read the older template"),
+    Permission(
+        "apps",
+        ("statefulsets", "daemonsets", "controllerrevisions"),
+        ("get", "list", "watch"),
+        "watch rollouts, and read the older template",
+    ),
     Permission("", ("pods",), ("list", "watch"), "count exits, and see who is ready"),
     Permission("", ("namespaces",), ("get",), "see a pause annotation"),
     Permission("", ("serviceaccounts", "persistentvolumeclaims"), ("get",), "see whether what the older template needs is there"),
@@ -64,8 +70,7 @@ class _ReplicaSet(msgspec.Struct):
 
 
 class _ControllerRevision(msgspec.Struct):
-    data: _ReplicaSet
-    """A patch of the StatefulSet, in which the template is where it is in a ReplicaSet."""
+    data: msgspec.Raw
 
 
 class LiveReads:
@@ -173,15 +178,14 @@ class LiveReads:
 
     async def template(self, target: Target, name: str) -> Template | None:
         """Read the template of one revision of a workload, by the name of its ReplicaSet or ControllerRevision; None when it is gone."""
-        stateful = target.kind == "StatefulSet"
+        plural = "replicasets" if target.kind == "Deployment" else "controllerrevisions"
         try:
-            raw = await self._kube.get(
-                item("apps/v1", "controllerrevisions" if stateful else "replicasets", name, namespace=target.namespace)
-            )
+            raw = await self._kube.get(item("apps/v1", plural, name, namespace=target.namespace))
         except NotFound:
             return None
-        held = msgspec.json.decode(raw, type=_ControllerRevision).data if stateful else msgspec.json.decode(raw, type=_ReplicaSet)
-        return Template.read(held.spec.template)
+        if target.kind != "Deployment":
+            return revised.template_of(msgspec.json.decode(raw, type=_ControllerRevision).data)
+        return Template.read(msgspec.json.decode(raw, type=_ReplicaSet).spec.template)
 
     async def _template(self, target: Target, name: str) -> Template | None:
         # What was asked beforehand is good enough, unless it says that there is none.

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import msgspec
 
-from stopgap.effects import facts, statefulsets, wire
+from stopgap.effects import facts, revised, wire
 from stopgap.effects.errors import Conflict, Forbidden, Invalid, KubeError, NotFound, Rejected, TooManyRequests, Unanswered, Unreachable
 from stopgap.effects.index import Index
 from stopgap.effects.kube import Kube, PatchKind
@@ -26,8 +26,8 @@ class Objects:
         """Take in what was seen: it must not be contradicted by an index that is some milliseconds behind."""
         if where.resource == ("apps", "deployments"):
             self._index.fold(facts.workload(msgspec.json.decode(raw, type=wire.Deployment)))
-        elif where.resource == ("apps", "statefulsets"):
-            self._index.fold(statefulsets.workload(msgspec.json.decode(raw, type=statefulsets.StatefulSetObject)))
+        elif where.resource[0] == "apps" and (work := revised.folded(where.resource[1], raw)):
+            self._index.fold(work)
 
     async def look(self, where: Place) -> Look | None:
         """Read the object; keep trying while the API server does not answer, for without an answer nothing may be concluded."""

@@ -6,12 +6,12 @@ import msgspec
 
 from stopgap.api import Remediation
 from stopgap.api.replacing import ReplacedPod
-from stopgap.effects import statefulsets
+from stopgap.effects import revised
 from stopgap.effects.errors import Forbidden, Invalid, KubeError, NotFound, Rejected
 from stopgap.effects.kube import Kube, item
-from stopgap.effects.statefulsets import StatefulPod
+from stopgap.effects.revised import RevisedPod
 from stopgap.model.observation import Refusal
-from stopgap.model.stateful import ordinal
+from stopgap.model.revised import ordinal
 
 
 class Replacer:
@@ -28,7 +28,7 @@ class Replacer:
         """
         try:
             read = await self._read(remediation, one.pod)
-            pod = statefulsets.pod(read) if read else None
+            pod = revised.pod(read, "StatefulSet") if read else None
             if read is None or pod is None or (pod.uid, pod.owner) != (one.uid, one.revision) or pod.ready or pod.leaving:
                 return ""
             if not await self._is_next(remediation, one) or objection():
@@ -51,9 +51,9 @@ class Replacer:
         read = await self._read(remediation, before.pod)
         return read is not None and read.metadata.uid != before.uid and _is_ready(read)
 
-    async def _read(self, remediation: Remediation, name: str) -> StatefulPod | None:
+    async def _read(self, remediation: Remediation, name: str) -> RevisedPod | None:
         try:
-            return msgspec.json.decode(await self._kube.get(_path(remediation, name)), type=StatefulPod)
+            return msgspec.json.decode(await self._kube.get(_path(remediation, name)), type=RevisedPod)
         except NotFound:
             return None
 
@@ -62,5 +62,5 @@ def _path(remediation: Remediation, name: str) -> str:
     return item("v1", "pods", name, namespace=remediation.metadata.namespace)
 
 
-def _is_ready(read: StatefulPod) -> bool:
+def _is_ready(read: RevisedPod) -> bool:
     return any(one.type == "Ready" and one.status == "True" for one in read.status.conditions)

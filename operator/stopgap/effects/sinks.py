@@ -3,11 +3,11 @@
 from collections.abc import Collection
 from typing import ClassVar, Generic, TypeVar
 
-from stopgap.effects import facts, statefulsets, wire
+from stopgap.effects import facts, revised, wire
 from stopgap.effects.index import Index
 from stopgap.effects.watch import Watched
 from stopgap.model.refs import WorkloadKind
-from stopgap.model.stateful import is_key
+from stopgap.model.revised import is_key
 from stopgap.model.workload import Workload
 
 T = TypeVar("T", bound=Watched)
@@ -50,11 +50,18 @@ class DeploymentSink(_WorkloadSink[wire.Deployment]):
     read = staticmethod(facts.workload)
 
 
-class StatefulSetSink(_WorkloadSink[statefulsets.StatefulSetObject]):
+class StatefulSetSink(_WorkloadSink[revised.StatefulSetObject]):
     """Where the watch of StatefulSets puts what it reads."""
 
     kind = "StatefulSet"
-    read = staticmethod(statefulsets.workload)
+    read = staticmethod(revised.stateful_set)
+
+
+class DaemonSetSink(_WorkloadSink[revised.DaemonSetObject]):
+    """Where the watch of DaemonSets puts what it reads."""
+
+    kind = "DaemonSet"
+    read = staticmethod(revised.daemon_set)
 
 
 class ReplicaSetSink:
@@ -90,7 +97,7 @@ class PodSink:
     def put(self, obj: wire.PodObject, /) -> None:
         """Take in one state."""
         owner = wire.controller_of(obj.metadata.owner_references)
-        if owner is not None and owner.kind == "StatefulSet":
+        if owner is not None and owner.kind in {"StatefulSet", "DaemonSet"}:
             return  # where they matter, a watch of their own sees them
         if owner is None or owner.kind != "ReplicaSet" or facts.is_well(obj):
             self._index.drop_pod(obj.metadata.uid)
@@ -111,19 +118,20 @@ class PodSink:
 
 
 class ControllerRevisionSink:
-    """Where the watch of ControllerRevisions puts what it reads: those of StatefulSets, under the key that their pods carry."""
+    """Where a watch of ControllerRevisions puts what it reads: those of workloads of one kind, under the key that their pods carry."""
 
-    def __init__(self, index: Index) -> None:
+    def __init__(self, index: Index, kind: WorkloadKind) -> None:
         self._index = index
+        self._kind = kind
         self._keys: dict[str, str] = {}
 
-    def put(self, obj: statefulsets.ControllerRevision, /) -> None:
+    def put(self, obj: revised.ControllerRevision, /) -> None:
         """Take in one state."""
-        if (revision := statefulsets.revision(obj)) is not None:
+        if (revision := revised.revision(obj, self._kind)) is not None:
             self._keys[obj.metadata.uid] = revision.uid
             self._index.put_revision(revision)
 
-    def gone(self, obj: statefulsets.ControllerRevision, /) -> None:
+    def gone(self, obj: revised.ControllerRevision, /) -> None:
         """Take in a deletion."""
         self.forget(obj.metadata.uid)
 
@@ -139,23 +147,24 @@ class ControllerRevisionSink:
             self._index.drop_revision(key)
 
 
-class StatefulPodSink:
-    """Where the watch of the pods of StatefulSets puts what it reads: the troubled ones are kept."""
+class RevisedPodSink:
+    """Where a watch of the pods of such workloads of one kind puts what it reads: the troubled ones are kept."""
 
-    def __init__(self, index: Index) -> None:
+    def __init__(self, index: Index, kind: WorkloadKind) -> None:
         self._index = index
+        self._kind = kind
         self._held: set[str] = set()
 
-    def put(self, obj: statefulsets.StatefulPod, /) -> None:
+    def put(self, obj: revised.RevisedPod, /) -> None:
         """Take in one state."""
-        pod = statefulsets.pod(obj)
+        pod = revised.pod(obj, self._kind)
         if pod is None:
             self.forget(obj.metadata.uid)
             return
         self._held.add(pod.uid)
         self._index.put_pod(pod)
 
-    def gone(self, obj: statefulsets.StatefulPod, /) -> None:
+    def gone(self, obj: revised.RevisedPod, /) -> None:
         """Take in a deletion."""
         self.forget(obj.metadata.uid)
 

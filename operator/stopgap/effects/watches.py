@@ -1,21 +1,23 @@
-"""Watches that are believed together. Those of StatefulSets are begun only once somebody wants them: most clusters never need them."""
+"""Watches that are believed together. Those of some kinds are begun only once somebody wants them: most clusters never need them."""
 
 import asyncio
 import ctypes
 from collections.abc import Callable, Collection, Coroutine, Iterable
 from contextlib import suppress
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Final
 
 from stopgap.api.clusterpolicy import Policy
 from stopgap.effects.index import Index
 from stopgap.effects.kube import Kube
-from stopgap.effects.sinks import ControllerRevisionSink, StatefulPodSink, StatefulSetSink
-from stopgap.effects.statefulsets import PODS, ControllerRevision, StatefulPod, StatefulSetObject
+from stopgap.effects.revised import ControllerRevision, DaemonSetObject, RevisedPod, StatefulSetObject
+from stopgap.effects.sinks import ControllerRevisionSink, DaemonSetSink, RevisedPodSink, StatefulSetSink
 from stopgap.effects.watch import Sink, Watch, Watched, trouble_of
-from stopgap.model.refs import Target
+from stopgap.effects.written import PLURALS
+from stopgap.model.refs import Target, WorkloadKind
 
 Spawn = Callable[[Coroutine[Any, Any, None], str], None]
-STATEFUL_SET = "StatefulSet"
+Paths = Callable[[str, str], list[str]]
 
 
 class _Part:
@@ -82,38 +84,79 @@ def _give_back_memory() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
-class StatefulWatches(Watches):
-    """The watches of StatefulSets. `paths` says which collections a version and a resource are read from."""
+@dataclass(frozen=True, slots=True)
+class _Revised:
+    """How workloads of a kind whose revisions are ControllerRevisions are read."""
 
-    def __init__(self, kube: Kube, spawn: Spawn, index: Index, paths: Callable[[str, str], list[str]]) -> None:
+    kind: WorkloadKind
+    decode: type[StatefulSetObject] | type[DaemonSetObject]
+    sink: type[StatefulSetSink] | type[DaemonSetSink]
+    pods: str
+    """Labels that all of their pods have, and hardly any other."""
+
+
+_REVISED: Final = (
+    _Revised("StatefulSet", StatefulSetObject, StatefulSetSink, "statefulset.kubernetes.io/pod-name"),
+    _Revised("DaemonSet", DaemonSetObject, DaemonSetSink, "controller-revision-hash,!statefulset.kubernetes.io/pod-name"),
+)
+
+
+class _OfOneKind(Watches):
+    """The watches of one kind."""
+
+    def __init__(self, kube: Kube, spawn: Spawn, index: Index, of: _Revised) -> None:
         super().__init__(kube, spawn)
         self._index = index
+        self._of = of
+        self.wanted = asyncio.Event()
+
+    def known(self) -> bool:
+        """Whether all of them are known."""
+        return bool(self._open) and self.synced()
+
+    async def run(self, paths: Paths, listed: Callable[[], None]) -> None:
+        """Begin to watch when it is wanted, and say when everything was listed."""
+        of = self._of
+        await self.wanted.wait()
+        self.open(paths("apps/v1", PLURALS[of.kind]), of.decode, of.sink(self._index))
+        self.open(paths("apps/v1", "controllerrevisions"), ControllerRevision, ControllerRevisionSink(self._index, of.kind))
+        self.open(paths("v1", "pods"), RevisedPod, RevisedPodSink(self._index, of.kind), {"labelSelector": of.pods})
+        await self.listed()
+        listed()
+
+
+class LaterWatches:
+    """The watches of StatefulSets and DaemonSets. `paths` says which collections a version and a resource are read from."""
+
+    def __init__(self, kube: Kube, spawn: Spawn, index: Index, paths: Paths) -> None:
         self._paths = paths
-        self._wanted = asyncio.Event()
+        self._kinds: dict[str, _OfOneKind] = {of.kind: _OfOneKind(kube, spawn, index, of) for of in _REVISED}
 
     def want(self, target: Target) -> None:
         """Take note of a workload that matters."""
-        if target.kind == STATEFUL_SET:
-            self._wanted.set()
+        self._want(target.kind)
 
     def policies_changed(self, policies: Iterable[Policy]) -> None:
         """Take note of what policies are about."""
-        if any(STATEFUL_SET in one.spec.targets.kinds for one in policies):
-            self._wanted.set()
+        for kind in {kind for one in policies for kind in one.spec.targets.kinds}:
+            self._want(kind)
+
+    def _want(self, kind: str) -> None:
+        if kind in self._kinds:
+            self._kinds[kind].wanted.set()
 
     def synced_for(self, target: Target) -> bool:
         """Whether everything that is known about a workload beside its own records comes from other watches, or from these and is there."""
-        return target.kind != STATEFUL_SET or (bool(self._open) and self.synced())
+        return target.kind not in self._kinds or self._kinds[target.kind].known()
 
     def settled(self) -> bool:
-        """Whether nobody wants to know of StatefulSets, or all of them are known."""
-        return not self._wanted.is_set() or (bool(self._open) and self.synced())
+        """Whether all workloads of the kinds that somebody wants to know of are known."""
+        return all(one.known() for one in self._kinds.values() if one.wanted.is_set())
+
+    def troubles(self) -> list[str]:
+        """Say of each watch why nothing may be concluded from it, where that is so."""
+        return [trouble for one in self._kinds.values() for trouble in one.troubles()]
 
     async def run(self, listed: Callable[[], None]) -> None:
-        """Begin to watch when it is wanted, and say when everything was listed."""
-        await self._wanted.wait()
-        self.open(self._paths("apps/v1", "statefulsets"), StatefulSetObject, StatefulSetSink(self._index))
-        self.open(self._paths("apps/v1", "controllerrevisions"), ControllerRevision, ControllerRevisionSink(self._index))
-        self.open(self._paths("v1", "pods"), StatefulPod, StatefulPodSink(self._index), PODS)
-        await self.listed()
-        listed()
+        """Begin to watch each kind when it is wanted, and say when everything about it was listed."""
+        await asyncio.gather(*(one.run(self._paths, listed) for one in self._kinds.values()))

@@ -26,7 +26,7 @@ SCALERS: Final = {
     "ScaledObject": ("keda.sh/v1alpha1", "scaledobjects"),
 }
 """Version and resource of each kind of autoscaler."""
-PLURALS: Final = {"Deployment": "deployments", "StatefulSet": "statefulsets"}
+PLURALS: Final = {"Deployment": "deployments", "StatefulSet": "statefulsets", "DaemonSet": "daemonsets"}
 """Resource of each kind of workload, in group apps."""
 
 

@@ -94,7 +94,7 @@ class Reason(StrEnum):
     DeploymentPaused = "DeploymentPaused", "The Deployment is paused, so a changed template would not roll out."
     NoRollingUpdate = (
         "NoRollingUpdate",
-        "The StatefulSet leaves its pods as they are (OnDelete, or a partition above them all), so a changed template does nothing.",
+        "The workload leaves its pods as they are (OnDelete, or a partition above them all), so a changed template does nothing.",
     )
     OrderedReady = (
         "OrderedReady",
@@ -117,6 +117,7 @@ class Reason(StrEnum):
         "There is no room for the replicas that the action wants: an autoscaler, a budget, a quota or the nodes end it.",
     )
     NothingToDo = "NothingToDo", "The workload is already in the state that the action would bring it to."
+    NotScalable = "NotScalable", "The workload has no number of replicas: a DaemonSet runs one pod on each node that fits."
     AutoscalerDecides = "AutoscalerDecides", "An autoscaler decides about the number of replicas, and would undo this change."
     NotAuthorized = "NotAuthorized", "Stopgap's ServiceAccount may not make this change here."
     DatabaseUnknown = "DatabaseUnknown", "The database that a step is about cannot be looked into, so nothing is ended there."

@@ -6,7 +6,7 @@ from pydantic import Field, StringConstraints
 
 from stopgap.model.base import ApiModel, Name, Uid
 
-WorkloadKind = Literal["Deployment", "StatefulSet"]
+WorkloadKind = Literal["Deployment", "StatefulSet", "DaemonSet"]
 """The kinds of workloads that are watched and changed."""
 
 

@@ -3,7 +3,7 @@
 msgspec Structs rather than dataclasses, because an index of a large cluster holds tens of thousands of them.
 """
 
-from collections.abc import Collection
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Self
@@ -27,7 +27,7 @@ class Flag(Struct, frozen=True, gc=False):
 
 
 class Workload(Struct, frozen=True, gc=False):
-    """A Deployment, or what is the same about a StatefulSet (model/stateful.py).
+    """A Deployment, or what is the same about StatefulSets and DaemonSets (model/revised.py).
 
     Counts are pods; `template` is the packed JSON of `.spec.template`, parsed only in trouble.
     """
@@ -115,16 +115,16 @@ class Workload(Struct, frozen=True, gc=False):
         """Return the same with what its status does not tell; a Deployment's tells everything."""
         return self
 
-    def counted(self, revision: "Revision", pods: Collection["Pod"]) -> "Revision":  # noqa: ARG002 - what other kinds need
-        """Return a revision with its number of pods; a ReplicaSet tells that itself."""
-        return revision
+    def counted(self, revisions: tuple["Revision", ...], pods: Mapping[str, Mapping[str, "Pod"]]) -> tuple["Revision", ...]:  # noqa: ARG002 - what other kinds need
+        """Return revisions (newest first) with their number of pods, by the troubled `pods` of each; a ReplicaSet tells that itself."""
+        return revisions
 
 
 class Revision(Struct, frozen=True, gc=False):
-    """A ReplicaSet of a Deployment, or a ControllerRevision of a StatefulSet."""
+    """A ReplicaSet of a Deployment, or a ControllerRevision of a StatefulSet or a DaemonSet."""
 
     uid: str
-    """Of a ControllerRevision: the key of model/stateful.py."""
+    """Of a ControllerRevision: the key of model/revised.py."""
     name: str
     owner: str
     """UID of the workload."""
@@ -139,6 +139,8 @@ class Revision(Struct, frozen=True, gc=False):
     forbids_rollback: bool
     """The template is annotated `stopgap.dev/rollback: Forbidden`: nothing rolls back over it."""
     replica_failure: Flag | None
+    digest: str = ""
+    """Our name for its template, where nothing else tells which revision is the present one: of DaemonSets."""
 
 
 class End(Struct, frozen=True, gc=False):

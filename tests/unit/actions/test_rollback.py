@@ -104,6 +104,6 @@ def test_what_was_removed_meanwhile_is_not_gone_back_to() -> None:
 
 def test_it_needs_no_more_than_to_patch_workloads_and_to_delete_pods_that_hold_the_way_back_up() -> None:
     assert [(one.group, one.resources, one.verbs) for one in Rollback.rules] == [
-        ("apps", ("deployments", "statefulsets"), ("patch",)),
+        ("apps", ("deployments", "statefulsets", "daemonsets"), ("patch",)),
         ("", ("pods",), ("get", "delete")),
     ]

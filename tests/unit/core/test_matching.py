@@ -175,9 +175,9 @@ def test_a_policy_that_can_work_has_no_fault(spec: dict[str, Any]) -> None:
             {"mode": "Rehearse"}, Reason.NewerThanOperator, "spec.mode: this version of Stopgap does not know 'Rehearse'", id="a mode"
         ),
         pytest.param(
-            {"targets": {"kinds": ["DaemonSet"], "names": ["api"]}},
+            {"targets": {"kinds": ["CloneSet"], "names": ["api"]}},
             Reason.NewerThanOperator,
-            "spec.targets.kinds.0: this version of Stopgap does not know 'DaemonSet'",
+            "spec.targets.kinds.0: this version of Stopgap does not know 'CloneSet'",
             id="a kind of workload",
         ),
         pytest.param(

@@ -32,7 +32,7 @@ from stopgap.core.choosing import choose, intent
 from stopgap.core.decide import judge
 from stopgap.model.change import Field
 from stopgap.model.reasons import Reason
-from stopgap.model.stateful import StatefulSet, key
+from stopgap.model.revised import StatefulSet, key
 from stopgap.model.template import Template
 from stopgap.model.workload import Flag
 

@@ -12,7 +12,7 @@ from stopgap.effects.errors import Conflict, Forbidden, KubeError, NotFound, Una
 from stopgap.effects.replacer import Replacer
 from stopgap.model.observation import Refusal
 from stopgap.model.reasons import Reason
-from stopgap.model.stateful import key
+from stopgap.model.revised import key
 
 ILL = pod(2, BAD, restarts=3, ready=False)
 MEANT = ReplacedPod(pod="db-2", uid=ILL["metadata"]["uid"], revision=key(UID, BAD), decided_at=NOW)

@@ -26,7 +26,7 @@ from tests.stateful import (
 from stopgap.effects import facts, wire
 from stopgap.effects.sinks import DeploymentSink, PodSink, ReplicaSetSink
 from stopgap.model.observation import Observation
-from stopgap.model.stateful import StatefulSet, is_key, key
+from stopgap.model.revised import StatefulSet, is_key, key
 from stopgap.model.template import Template
 
 PARTITION = {"rollingUpdate": {"partition": 2}, "type": "RollingUpdate"}

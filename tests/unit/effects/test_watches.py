@@ -1,4 +1,4 @@
-"""Watches that are believed together; those of StatefulSets are begun when somebody wants them."""
+"""Watches that are believed together; those of some kinds are begun when somebody wants them."""
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
@@ -10,7 +10,7 @@ from tests.conftest import TARGET, make_policy
 from tests.stateful import DB, Taken
 
 from stopgap.effects.errors import Gone
-from stopgap.effects.watches import StatefulWatches, Watches
+from stopgap.effects.watches import LaterWatches, Watches
 
 ABOUT_SETS = make_policy(targets={"kinds": ["Deployment", "StatefulSet"], "names": ["db"]})
 
@@ -22,7 +22,7 @@ class Begun:
         self.paths: list[str] = []
         self.listed: list[bool] = []
         kube: Any = None
-        self.watches = StatefulWatches(kube, self._spawn, Taken().index, lambda version, plural: [f"{version}/{plural}"])
+        self.watches = LaterWatches(kube, self._spawn, Taken().index, lambda version, plural: [f"{version}/{plural}"])
 
     def _spawn(self, work: Coroutine[Any, Any, None], path: str) -> None:
         work.close()
@@ -45,6 +45,15 @@ async def test_nothing_is_watched_for_policies_about_deployments_and_incidents_o
     assert await begun.after(*wishes) == []
     assert begun.watches.synced_for(TARGET)
     assert begun.watches.troubles() == []
+
+
+async def test_daemon_sets_are_watched_apart_from_stateful_sets() -> None:
+    begun = Begun()
+    about = make_policy(targets={"kinds": ["DaemonSet"], "names": ["agent"]})
+    paths = await begun.after(lambda: begun.watches.policies_changed([about]))
+    assert paths == ["apps/v1/daemonsets", "apps/v1/controllerrevisions", "v1/pods"]
+    assert not begun.watches.settled()
+    assert not begun.watches.synced_for(DB._replace(kind="DaemonSet"))
 
 
 @pytest.mark.parametrize("by", ["a policy", "a workload that matters"])
