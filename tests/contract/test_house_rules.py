@@ -1,6 +1,7 @@
 """The rules of the house that no linter knows."""
 
 import ast
+import inspect
 import re
 from collections.abc import Iterator
 from enum import StrEnum
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from stopgap.actions import ACTIONS
+from stopgap.actions import ACTIONS, Action
 from stopgap.api import KINDS
 from stopgap.model.reasons import Reason
 
@@ -105,6 +106,13 @@ def test_every_word_that_appears_in_a_manifest_is_upper_camel_case() -> None:
 
 
 @pytest.mark.parametrize("action", ACTIONS, ids=lambda action: str(action.name))
+def test_every_action_has_the_shape_of_one(action: type) -> None:
+    assert [name for name in Action.__annotations__ if not hasattr(action, name)] == []
+    for asked in ("wants", "plan"):
+        assert list(inspect.signature(getattr(action, asked)).parameters) == list(inspect.signature(getattr(Action, asked)).parameters)
+
+
+@pytest.mark.parametrize("action", ACTIONS, ids=lambda action: str(action.name))
 def test_every_action_says_what_it_needs_to_be_allowed(action: type) -> None:
-    # What is done outside the workload is allowed object by object, so that no role could be made for all.
-    assert bool(getattr(action, "rules", ())) is not getattr(action, "outside", None)
+    # What is done outside the cluster is allowed Secret by Secret, so that no role could be made for all.
+    assert getattr(action, "rules", ()) or getattr(action, "outside", False)

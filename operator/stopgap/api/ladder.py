@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from stopgap.actions import ACTIONS, Action, Http, Postgres, Restart, Rollback, Scale
+from stopgap.actions import ACTIONS, OneAction
 from stopgap.model.base import ApiModel, Rule, StepName
 from stopgap.model.duration import Duration
 from stopgap.model.severity import Severity
@@ -78,7 +78,20 @@ class Revert(ApiModel):
     """This long after it was done; while a signal fires, it is held until that is quiet."""
 
 
-class Step(ApiModel):
+class Meant(ApiModel):
+    """When a step is meant, and what follows."""
+
+    name: StepName
+    """How the record and people refer to it."""
+    when: When
+    """When this step is meant."""
+    mode: Mode | None = None
+    """May only tighten the policy's mode."""
+    on_failure: OnFailure = OnFailure.ESCALATE
+    """What follows when it did not help."""
+
+
+class Step(OneAction, Meant):
     """One thing to do, and when. Exactly one action."""
 
     cel: ClassVar = (
@@ -88,29 +101,11 @@ class Step(ApiModel):
         ),
         Rule(
             "!has(self.revert) || has(self.scale) || (has(self.http) && has(self.http.restore))",
-            "only what is temporary can be reverted: scale, or http with a restore; what is rolled back, restarted or ended stays",
+            "only what is temporary can be reverted: scale, or http with a restore; everything else stays",
         ),
     )
-    name: StepName
-    """How the record and people refer to it."""
-    when: When
-    """When this step is meant."""
-    mode: Mode | None = None
-    """May only tighten the policy's mode."""
-    on_failure: OnFailure = OnFailure.ESCALATE
-    """What follows when it did not help."""
-    rollback: Rollback | None = None
-    restart: Restart | None = None
-    scale: Scale | None = None
-    http: Http | None = None
-    postgres: Postgres | None = None
     revert: Revert | None = None
     """When what it changed is put back. Default for scale: with the incident (`on: Resolved`); for http: by a person (`on: Manual`)."""
-
-    @property
-    def action(self) -> Action | None:
-        """The one action that is set; None if it is one that this version does not know."""
-        return next((found for one in ACTIONS if (found := getattr(self, one.name)) is not None), None)
 
     @property
     def changed_within(self) -> timedelta | None:

@@ -61,7 +61,7 @@ def target_busy(situation: Situation) -> Refusal | None:
         return Refusal(Reason.TargetBusy, f"remediation {active.metadata.name} has not ended", active.prove_until)
     if situation.outside:
         return _not_put_back(still_done(situation.case, situation.step.name))
-    return _still_lent(situation.case) if situation.step.scale is not None else None
+    return None if situation.rolls_pods else _still_lent(situation.case)
 
 
 def _not_put_back(lent: Remediation | None) -> Refusal | None:

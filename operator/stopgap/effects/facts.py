@@ -133,7 +133,7 @@ def revision(seen: wire.ReplicaSet) -> Revision | None:
 
 def revision_label(kind: str) -> str:
     """Return the label by which the pods of a workload say which revision they are of."""
-    return "controller-revision-hash" if kind == "StatefulSet" else "pod-template-hash"
+    return "pod-template-hash" if kind == "Deployment" else "controller-revision-hash"
 
 
 def is_well(seen: wire.PodObject) -> bool:
