@@ -11,6 +11,7 @@ from tests.cluster.test_bad_input import remediation
 pytestmark = pytest.mark.cluster
 
 SCALE = {"name": "more", "when": {}, "scale": {"by": "50%", "max": 5}}
+RUN = {"name": "run", "when": {}, "job": {"template": "spec: {containers: [{name: fix, image: shop/fix:1.0}]}"}}
 APPROVE = '{"spec":{"approval":{"decision":"Approved"}}}'
 
 
@@ -106,6 +107,12 @@ def test_a_policy_can_do_no_more_than_its_author(shop: Shop, reporter: str, deve
     grant(shop, developer, "scaler", kind="role")
     may(shop, developer, "patch", "horizontalpodautoscalers.autoscaling")
     assert "created" in as_user(shop, developer, "create", "-f", "-", stdin=scaling)
+    running = yaml.safe_dump(policy("run", steps=[RUN]))
+    assert "dora may not create jobs" in as_user(shop, developer, "create", "-f", "-", stdin=running)
+    shop.kubectl("create", "role", "runner", "--verb=create", "--resource=jobs.batch")
+    grant(shop, developer, "runner", kind="role")
+    may(shop, developer, "create", "jobs.batch")
+    assert "created" in as_user(shop, developer, "create", "-f", "-", stdin=running)
 
 
 def test_a_policy_sees_no_more_than_its_author(shop: Shop, reporter: str) -> None:

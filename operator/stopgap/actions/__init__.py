@@ -3,6 +3,7 @@
 from typing import ClassVar, Final, Protocol, get_args
 
 from stopgap.actions.http import Http
+from stopgap.actions.job import Job
 from stopgap.actions.postgres import Postgres
 from stopgap.actions.restart import Restart
 from stopgap.actions.rollback import Rollback
@@ -41,6 +42,7 @@ class OneAction(ApiModel):
     scale: Scale | None = None
     http: Http | None = None
     postgres: Postgres | None = None
+    job: Job | None = None
 
     @property
     def action(self) -> Action | None:
@@ -50,4 +52,4 @@ class OneAction(ApiModel):
 
 ACTIONS: Final[tuple[type[Action], ...]] = tuple(get_args(field.annotation)[0] for field in OneAction.model_fields.values())
 
-__all__ = ["ACTIONS", "Action", "Http", "OneAction", "Postgres", "Restart", "Rollback", "Scale"]
+__all__ = ["ACTIONS", "Action", "Http", "Job", "OneAction", "Postgres", "Restart", "Rollback", "Scale"]

@@ -9,6 +9,7 @@ from pydantic import StringConstraints
 
 from stopgap.api.evidence import SuspectedChange
 from stopgap.api.incident import IncidentFinding
+from stopgap.api.jobstatus import JobStatus
 from stopgap.api.plan import RemediationPlan
 from stopgap.api.replacing import MOST_REPLACED, ReplacedPod
 from stopgap.api.revert import RevertState, RevertStatus
@@ -136,6 +137,8 @@ class RemediationStatus(ApiModel):
     """The copy of Stopgap that took it on, where it is done outside the workload."""
     details: Annotated[tuple[Annotated[str, StringConstraints(max_length=512)], ...], Bounds(max_length=50)] = ()
     """What was done outside the workload, one by one."""
+    job: JobStatus | None = None
+    """How the Job ended, where one was run."""
     revert: RevertStatus | None = None
     """How the restore went, where there is something to put back."""
     suspension: SuspensionStatus | None = None
@@ -233,6 +236,12 @@ class Remediation(Kind):
         """How long it waited for its approval."""
         approved_at = self.status.approved_at if self.status else None
         return approved_at - (self.spec.not_after - ACT_WITHIN) if approved_at else timedelta(0)
+
+    @property
+    def awaits_job(self) -> bool:
+        """Whether it has a Job of which the end was not seen yet."""
+        outside = self.spec.plan.outside
+        return outside is not None and outside.job is not None and (self.status is None or self.status.job is None)
 
     @property
     def owes_restore(self) -> bool:

@@ -205,6 +205,8 @@ class Decision:
     remediation: tuple[Remediation, RemediationStatus] | None = None
     replace: tuple[Remediation, ReplacedPod] | None = None
     """A pod that is to be deleted and made anew, once that it is meant is written down."""
+    running: Remediation | None = None
+    """One whose Job has not ended, as far as is known: look at it."""
     health: WorkloadHealthStatus | None = None
     notices: tuple[Notice, ...] = ()
     look_again: timedelta | None = None

@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from stopgap.api.incident import PassedStep
+from stopgap.api.jobstatus import JobState
 from stopgap.api.remediation import Remediation, RemediationState, RemediationStatus
 from stopgap.core import choosing, consent, drift, knowngood, lifecycle, unblocking, verification
 from stopgap.core.case import IDLE_LOOK, Case, Decision, soonest
@@ -46,6 +47,7 @@ def verify(case: Case, active: Remediation, found: tuple[Finding, ...]) -> Decis
         findings=found,
         remediation=(active, new) if new != status else None,
         replace=(active, pod) if pod else None,
+        running=active if verdict.state is RemediationState.VERIFYING and active.awaits_job else None,
         health=health if health != case.health else None,
         look_again=soonest(
             [verdict.look_again, _until_over(case, verdict), unblocking.AGAIN if pod else IDLE_LOOK, *(one.look_again for one in found)]
@@ -67,7 +69,7 @@ def _until_over(case: Case, verdict: verification.Verdict) -> timedelta | None:
 def _after_verdict(case: Case, after: Case, found: tuple[Finding, ...], verdict: verification.Verdict) -> Story:
     story, active = told(after, found), case.active
     if active is not None:
-        story = consent.credited(lifecycle.remembered(story, active), active)
+        story = _job_told(consent.credited(lifecycle.remembered(story, active), active), active)
     if verdict.state is RemediationState.VERIFYING:
         if active and story.reason(lifecycle.MITIGATED) != Reason.Mitigating and not _told_of_the_end(case, active):
             by = f"{active.spec.plan.summary} ({active.metadata.name})"
@@ -93,6 +95,17 @@ def _after_verdict(case: Case, after: Case, found: tuple[Finding, ...], verdict:
         why = nothing_left(after, [(one.step, one.message) for one in _passed_over(story, active)])
         return lifecycle.escalated(story, Reason.LadderExhausted, why)
     return lifecycle.escalated(story, verdict.reason, verdict.message)
+
+
+def _job_told(story: Story, active: Remediation) -> Story:
+    """Tell once how the Job ended."""
+    job = active.status.job if active.status else None
+    if job is None:
+        return story
+    message = f"{job}{f'; its last line: {job.log[-1]}' if job.log else ''}"[:512]
+    if any((one.type, one.message) == (Reason.JobEnded, message) for one in story.status.timeline):
+        return story
+    return story.announce(Reason.JobEnded, message, warning=job.state is not JobState.COMPLETE)
 
 
 def _mutated(story: Story, active: Remediation) -> Story:

@@ -118,6 +118,12 @@ def _frozen(policy: Policy) -> Refusal | None:
 
 def _times(policy: Policy) -> Refusal | None:
     verification = policy.spec.verification
+    for step in policy.spec.steps:
+        if step.job is not None and step.job.deadline + verification.healthy_for > verification.timeout:
+            return Refusal(
+                Reason.InvalidPolicy,
+                f"step {step.name}: verification.timeout must have room for job.deadline and then verification.healthyFor",
+            )
     if verification.healthy_for > verification.timeout:
         return Refusal(
             Reason.InvalidPolicy,

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from stopgap.api.jobstatus import JobState
 from stopgap.api.remediation import Remediation, RemediationState
 from stopgap.core import lifecycle, stateful
 from stopgap.core.case import Case
@@ -25,6 +26,10 @@ _POD_TROUBLE = frozenset(
 )
 LONGEST_ROLLOUT = timedelta(hours=1)
 """Some set an endless progress deadline, and pods that come and go count as progress; a verification ends all the same."""
+LOOK_AT_JOBS = timedelta(seconds=2)
+"""How often a Job is looked at that has not ended."""
+UNSEEN = timedelta(minutes=1)
+"""So long after its deadline the end of a Job is known, if ever."""
 _DEADLINE = "ProgressDeadlineExceeded"
 
 
@@ -41,9 +46,28 @@ class Verdict:
 
 def verify(case: Case, remediation: Remediation, findings: tuple[Finding, ...]) -> Verdict:
     """Judge an executed remediation now."""
+    if (running := _running(remediation, case.now)) is not None:
+        return running
     if remediation.spec.plan.field is Field.TEMPLATE:
         return _overruled(case, remediation) or _same_trouble(remediation, findings) or _proof(case, remediation, findings)
     return _rescaled(case, remediation) or _proof(case, remediation, findings)
+
+
+def _running(remediation: Remediation, now: datetime) -> Verdict | None:
+    """Judge what a Job alone tells; None: there is none, or it ended well, which is not yet a proof."""
+    outside, status = remediation.spec.plan.outside, remediation.status
+    if outside is None or outside.job is None or status is None:
+        return None
+    if status.job is None:
+        if now < (status.executed_at or now) + outside.job.deadline + UNSEEN:
+            return Verdict(RemediationState.VERIFYING, Reason.Executed, "its Job has not ended yet", look_again=LOOK_AT_JOBS)
+        return Verdict(RemediationState.INCONCLUSIVE, Reason.Inconclusive, "the end of its Job was not seen in time; look at the Job")
+    match status.job.state:
+        case JobState.FAILED:
+            return Verdict(RemediationState.FAILED, Reason.Failed, str(status.job))
+        case JobState.GONE:
+            return Verdict(RemediationState.INCONCLUSIVE, Reason.Inconclusive, str(status.job))
+    return None
 
 
 def _rescaled(case: Case, remediation: Remediation) -> Verdict | None:

@@ -6,6 +6,7 @@ from stopgap.effects.calling import Caller
 from stopgap.effects.ending import Ender
 from stopgap.effects.execute import Executor
 from stopgap.effects.index import Index
+from stopgap.effects.jobs import Jobs
 from stopgap.effects.kube import Kube
 from stopgap.effects.outside import Doer, Outsider
 from stopgap.effects.polling import Polling
@@ -21,5 +22,6 @@ def executor(  # noqa: PLR0913 - all that it takes to do anything
     doers: dict[str, Doer] = {
         "http": Caller(polling.egress, Secrets(kube, rights.own_namespace)),
         "postgres": Ender(polling.databases),
+        "job": Jobs(kube),
     }
     return Executor(kube, index, rights, Outsider(recorder, doers, leading=leading, now=kube.clock.now))

@@ -16,6 +16,7 @@ from stopgap.core.restoring import Put
 from stopgap.effects import objects
 from stopgap.effects.errors import Conflict, Forbidden, Invalid, KubeError, NotFound, Rejected, TooManyRequests, Unanswered, Unreachable
 from stopgap.effects.index import Index
+from stopgap.effects.jobs import Jobs
 from stopgap.effects.kube import Kube, PatchKind
 from stopgap.effects.lender import Lender
 from stopgap.effects.objects import MOST_TRIES, Objects, unchanged
@@ -45,6 +46,7 @@ class Executor:
         self._lender = Lender(kube, self._objects)
         self.suspender = Suspender(kube, rights)
         self.replacer = Replacer(kube)
+        self.jobs = Jobs(kube)
 
     async def perform(  # noqa: C901, PLR0911 - each return is one way in which a write ends
         self, remediation: Remediation, change: Change | Refusal, *, first: bool, objection: Callable[[], Refusal | None]

@@ -90,7 +90,7 @@ class Doer(Protocol):
     async def ready(self, order: Order) -> Send | Receipt | Refusal:
         """Fetch all that it takes, and change nothing yet: what is returned is called at once, or never, and does it.
 
-        A Receipt: it is known already, without sending anything. A Refusal: it cannot be done.
+        A Receipt: it is known already, without sending anything, such as what is found done after a crash. A Refusal: it cannot be done.
         """
 
 
@@ -120,9 +120,9 @@ class Outsider:
     async def _perform(self, one: Remediation, objection: Callable[[], Refusal | None]) -> Outcome | None:
         again, why = one.state is RemediationState.EXECUTING, _LOST
         while True:
-            order, sends = _order(one, inverse=False, again=again), one.status.tries if one.status else 0
-            if again and (sends >= MOST_SENDS or not order.outside.deed.repeatable(inverse=False)):
-                return _unknown(one, why)
+            order = _order(one, inverse=False, again=again)
+            if again and (settled := await self._settled(one, order, why)):
+                return settled
             if against := self._late(one) or objection():
                 return None if against.reason is Reason.NotLeader else _kept_back(one, against, again=again)
             ready = await self._ready(order)
@@ -140,6 +140,15 @@ class Outsider:
                 return self._outcome(one, ready)
             again, why = True, ready.message
             await asyncio.sleep(PAUSE_BETWEEN_SENDS)
+
+    async def _settled(self, one: Remediation, order: Order, why: str) -> Outcome | None:
+        """Say what became of what may have been done, as far as it can be told; None: it may be sent again."""
+        if not order.outside.deed.repeatable(inverse=False):
+            return _unknown(one, why)
+        found = await self._ready(order)
+        if isinstance(found, Receipt) and found.fate is Fate.DONE:
+            return self._outcome(one, found)  # whatever stands against it by now, it was done
+        return _unknown(one, why) if one.status and one.status.tries >= MOST_SENDS else None
 
     async def put_back(self, remediation: Remediation, *, abandoned: bool) -> Put | None:
         """Put back what was done, once. None: not now, or another copy has it."""

@@ -101,10 +101,22 @@ class Writing:
             self._notifications.written(case.incident, decision.status or case.status)
         if decision.replace:
             await self._replace(case, *decision.replace, objection)
+        if decision.running:
+            await self._look_at_job(case, decision.running)
+
+    def _as_stored(self, case: Case, one: Remediation) -> Remediation | None:
+        """Return a remediation as it was just written."""
+        return next((each for each in self._observer.case(case.seen.target).remediations if each.metadata.uid == one.metadata.uid), None)
+
+    async def _look_at_job(self, case: Case, meant: Remediation) -> None:
+        """Write down how a Job ended, once it has."""
+        stored, ended = self._as_stored(case, meant), await self._executor.jobs.ended(meant)
+        if stored is not None and stored.status is not None and stored.awaits_job and ended is not None:
+            await self._recorder.remediation(stored, stored.status.model_copy(update={"job": ended}))
 
     async def _replace(self, case: Case, meant: Remediation, pod: ReplacedPod, objection: Objection) -> None:
         """Delete a pod that all others wait for, now that it is written down that it is meant."""
-        stored = next((one for one in self._observer.case(case.seen.target).remediations if one.metadata.uid == meant.metadata.uid), None)
+        stored = self._as_stored(case, meant)
         if stored is None or stored.status is None or pod not in stored.status.replaced:
             return
         if refused := await self._executor.replacer.replace(stored, pod, lambda: objection(stored)):

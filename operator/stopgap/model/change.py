@@ -10,6 +10,7 @@ from stopgap.model.base import ApiModel, Rule
 from stopgap.model.database import EndQueries, Wanted
 from stopgap.model.deed import Deed
 from stopgap.model.http import HttpChange
+from stopgap.model.job import JobRun
 from stopgap.model.observation import Right, Scaler
 from stopgap.model.template import Template
 from stopgap.model.workload import Revision
@@ -68,9 +69,11 @@ class Aim:
 class Outside(ApiModel):
     """What is done outside the workload: exactly one thing, under the name of its action."""
 
-    cel: ClassVar = (Rule("[has(self.http), has(self.postgres)].exists_one(x, x)", "exactly one thing is done"),)
+    cel: ClassVar = (Rule("[has(self.http), has(self.job), has(self.postgres)].exists_one(x, x)", "exactly one thing is done"),)
     http: HttpChange | None = None
     """The HTTP call that is sent, and the one that puts it back. Secrets are read when it is sent."""
+    job: JobRun | None = None
+    """The Job that is run, under a name that its Remediation gives it."""
 
     postgres: EndQueries | None = None
     """The queries of a database that are ended. Nothing puts them back."""

@@ -136,6 +136,7 @@ class Reason(StrEnum):
     ApprovalExpired = "ApprovalExpired", "Nobody approved the action in time; nothing was written."
     OutcomeUnknown = "OutcomeUnknown", "Whether the change was written cannot be told; it is not repeated."
     NotTheRelease = "NotTheRelease", "The older revision fails in the same way, so the release was not to blame."
+    JobEnded = "JobEnded", "The Job that a step ran has ended; whether that helped, the signals say."
     PodDeleted = (
         "PodDeleted",
         "A pod of the bad revision that was not ready, and that the others wait for, is deleted; one of the restored revision follows it.",

@@ -175,6 +175,15 @@ async def test_what_a_crash_left_open_is_not_sent_again(against: Refusal | None)
     assert "cannot be told" in outcome.message
 
 
+@pytest.mark.parametrize(
+    "world", [World(ready=DONE, against=[PAUSED]), World(ready=DONE, now=NOW + timedelta(minutes=2))], ids=["paused", "late"]
+)
+async def test_what_is_found_done_after_a_crash_was_done_whatever_stands_against_it_now(world: World) -> None:
+    outcome = await perform(world, intended(repeatable=True, state="Executing", tries=1, executor="another"))
+    assert outcome is not None
+    assert (outcome.state, world.sent) == (VERIFYING, [])
+
+
 async def test_what_may_be_done_twice_is_sent_once_more_after_a_crash_under_the_same_key() -> None:
     world = World()
     outcome = await perform(world, intended(repeatable=True, state="Executing", tries=1, executor="another"))
