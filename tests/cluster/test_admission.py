@@ -1,10 +1,12 @@
 """Admission policies on the real API server: who may do what to Stopgap's kinds, and what Stopgap itself may not."""
 
 import json
+import re
 
 import pytest
 import yaml
 from tests.cluster.cluster import KubectlError
+from tests.cluster.gitops import install_tools
 from tests.cluster.harness import USER, Shop, policy, wait_for
 from tests.cluster.test_bad_input import remediation
 
@@ -146,6 +148,51 @@ def test_who_may_not_get_a_dsn_has_no_database_looked_into_nor_queries_ended(sho
     may(shop, developer, "get", "secrets/db")
     for body in (looking, ending):
         assert "created" in as_user(shop, developer, "create", "-f", "-", stdin=body)
+
+
+TOOLS = {
+    "scaledobjects": "keda.sh",
+    "applications": "argoproj.io",
+    "kustomizations": "kustomize.toolkit.fluxcd.io",
+    "helmreleases": "helm.toolkit.fluxcd.io",
+}
+
+
+def test_a_right_to_what_scales_or_deploys_is_asked_for_where_that_is_installed(shop: Shop, developer: str) -> None:
+    for plural, group in {**TOOLS, "horizontalpodautoscalers": "autoscaling"}.items():
+        rules = [{"apiGroups": [group], "resources": [plural], "verbs": ["patch"]}]
+        shop.apply({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": plural}, "rules": rules})
+    grant(shop, developer, "horizontalpodautoscalers", kind="role")
+    may(shop, developer, "patch", "horizontalpodautoscalers.autoscaling")
+    scaling, suspending = policy("more", steps=[SCALE]), policy("pause", gitOps="SuspendOwner")
+
+    def declares(what: dict[str, object], wanted: str = "") -> str:
+        """The API server hears of kinds and rights a moment later."""
+
+        def said() -> str:
+            answer = as_user(shop, developer, "create", "-f", "-", "--dry-run=server", stdin=yaml.safe_dump(what))
+            return answer if wanted in answer else ""
+
+        return wait_for(f"it is said: {wanted}", said, seconds=20)
+
+    shop.plane.kubectl("delete", "crd", "--ignore-not-found", *(f"{plural}.{group}" for plural, group in TOOLS.items()))
+    declares(scaling, "created")
+    declares(suspending, "created")
+    install_tools(shop.plane)
+    declares(scaling, "dora may not patch scaledobjects")
+    grant(shop, developer, "scaledobjects", kind="role")
+    declares(scaling, "created")
+    lacking: set[str] = set()
+
+    def granted() -> bool:
+        """Grant what is asked for, one after another."""
+        for plural in set(re.findall(r"dora may not patch (\w+) in", said := declares(suspending))) - lacking:
+            lacking.add(plural)
+            grant(shop, developer, plural, kind="role")
+        return "created" in said
+
+    wait_for("everything that is asked for is granted", granted, seconds=20)
+    assert lacking == {"applications", "helmreleases", "kustomizations"}
 
 
 def test_only_stopgap_writes_its_records(shop: Shop) -> None:
