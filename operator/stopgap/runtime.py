@@ -55,7 +55,6 @@ from stopgap.model.refs import Target
 from stopgap.settings import Settings
 
 log = logging.getLogger(__name__)
-
 SOON, USUALLY = 1, 3
 
 
@@ -81,7 +80,9 @@ class Runtime:
         ready, marks, moved = lambda: self.leading() and self.synced(), self.lease.annotations, self._storm_changed
         self.storm = StormKeeper(self.headcount, self.records, marks, telemetry=self.telemetry, ready=ready, now=self._now, changed=moved)
         self._own = OwnLists(self.kube, self.records, settings.namespaces, settings.own_namespace)
-        self._leftovers = Leftovers(self.kube, self._own, self.records, leading=self.leading, found=self._add_soon)
+        self._leftovers = Leftovers(
+            self.kube, self._own, self.records, told=self.recorder, telemetry=self.telemetry, leading=self.leading, found=self._add_soon
+        )
         self._trust = TrustKeeper(self.kube, self._own)
         self.reviews = Reviews(self.kube, self.recorder, leading=self.leading, now=self._now)
         teller, later = Teller(Secrets(self.kube, settings.own_namespace), self.polling.egress.send), self.queue.add_after

@@ -11,6 +11,8 @@ from tests.cluster.harness import Shop
 CRDS = Path(__file__).parent / "crds"
 TRACKING = "argocd.argoproj.io/tracking-id"
 KUSTOMIZE, HELM = "kustomize.toolkit.fluxcd.io", "helm.toolkit.fluxcd.io"
+AHEAD = 15
+"""Seconds: a comparison must be so much younger than the last change of a workload."""
 REPOSITORY = "https://git.example/fleet"
 
 
@@ -20,20 +22,25 @@ def install_tools(plane: Cluster) -> None:
     plane.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
 
 
-def application(shop: Shop, *, automated: dict[str, Any] | None, status: dict[str, Any] | None = None, **meta: Any) -> None:
-    """Apply an Argo CD application beside the workload, which it lists, and mark the workload as its own."""
+def application(shop: Shop, *names: str, automated: dict[str, Any] | None, **meta: Any) -> None:
+    """Apply an Argo CD application beside its workloads (by default one, api), which it lists, and mark them as its own."""
     policy = {"syncPolicy": {"automated": automated}} if automated is not None else {}
-    listed = {"group": "apps", "version": "v1", "kind": "Deployment", "namespace": shop.name, "name": "api", "status": "Synced"}
+    listed = [_listed(shop, name, "Synced") for name in names or ("api",)]
     shop.apply(
         {
             "apiVersion": "argoproj.io/v1alpha1",
             "kind": "Application",
             "metadata": {"name": "web", **meta},
             "spec": {"project": "default", "source": {"repoURL": REPOSITORY, "path": "shop/api"}, **policy},
-            "status": {"resources": [listed], **(status or {})},
+            "status": {"resources": listed},
         }
     )
-    shop.kubectl("annotate", "deployment", "api", f"{TRACKING}={shop.name}_web:apps/Deployment:{shop.name}/api")
+    for one in listed:
+        shop.kubectl("annotate", "deployment", one["name"], f"{TRACKING}={shop.name}_web:apps/Deployment:{shop.name}/{one['name']}")
+
+
+def _listed(shop: Shop, name: str, status: str) -> dict[str, str]:
+    return {"group": "apps", "version": "v1", "kind": "Deployment", "namespace": shop.name, "name": name, "status": status}
 
 
 def kustomization(shop: Shop, *, suspend: bool = False, **meta: Any) -> None:
@@ -50,9 +57,8 @@ def helm_release(shop: Shop, *, drift_detection: str = "", **meta: Any) -> None:
     shop.kubectl("label", "deployment", "api", f"{HELM}/name=api", f"{HELM}/namespace={shop.name}")
 
 
-def compared(shop: Shop, status: str, *, ahead: float = 15) -> None:
-    """Play Argo CD, which compares also while automated sync is off."""
-    at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + ahead))
-    resource = {"group": "apps", "version": "v1", "kind": "Deployment", "namespace": shop.name, "name": "api", "status": status}
-    body = {"status": {"resources": [resource], "reconciledAt": at}}
+def compared(shop: Shop, **found: str) -> None:
+    """Play Argo CD, which compares also while automated sync is off; `api="Synced"` says what it found of a workload."""
+    at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + AHEAD))
+    body = {"status": {"resources": [_listed(shop, *one) for one in found.items()], "reconciledAt": at}}
     shop.kubectl("patch", "application", "web", "--type=merge", "-p", json.dumps(body))

@@ -1,6 +1,7 @@
 """GitOps tools own workloads: one that would undo a change is a reason to refuse, one that would not is a reason to warn."""
 
 import json
+import shlex
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -9,8 +10,9 @@ from typing import Any
 
 import pytest
 from tests.cluster import gitops
-from tests.cluster.harness import Shop, wait_for
+from tests.cluster.harness import USER, Operator, Shop, wait_for
 from tests.cluster.reading import condition, told, wait_for_reason, wait_for_restarts
+from tests.cluster.test_admission import may
 
 pytestmark = pytest.mark.cluster
 
@@ -51,42 +53,38 @@ SYNCS = "Argo CD application web syncs this by itself; revert the change in shop
 RECONCILES = "Flux Kustomization apps reconciles this; revert the change in ./shop of fleet"
 CORRECTS = "Flux HelmRelease api corrects drift; revert the change in its values or chart"
 APPLICATION_SET = {"apiVersion": "argoproj.io/v1alpha1", "kind": "ApplicationSet", "name": "fleet", "uid": "1", "controller": True}
+UNLESS = "unless its ignoreApplicationDifferences names /spec/syncPolicy"
 OF_ROOT = {"labels": {"app.kubernetes.io/instance": "root"}}
 OF_FLUX = {"labels": {f"{gitops.KUSTOMIZE}/name": "root", f"{gitops.KUSTOMIZE}/namespace": "flux-system"}}
 
 
-@pytest.mark.parametrize(
-    ("tool", "message"),
-    [
-        pytest.param(argo(SELF_HEAL), SYNCS, id="an application that syncs by itself"),
-        pytest.param(flux(), RECONCILES, id="a Kustomization"),
-        pytest.param(helm(drift_detection="enabled"), CORRECTS, id="a HelmRelease that corrects drift"),
-        pytest.param(
-            argo(SELF_HEAL, ownerReferences=[APPLICATION_SET]),
-            f"{SYNCS}. web is itself managed by ApplicationSet fleet, which would undo a pause of it, "
-            "unless its ignoreApplicationDifferences names /spec/syncPolicy",
-            id="an application of an ApplicationSet",
-        ),
-        pytest.param(
-            argo(SELF_HEAL, **OF_ROOT),
-            f"{SYNCS}. web is itself managed by Application root, which would undo a pause of it",
-            id="an application of another application",
-        ),
-        pytest.param(
-            flux(**OF_FLUX),
-            f"{RECONCILES}. apps is itself managed by Kustomization root, which would undo a pause of it",
-            id="a Kustomization of another Kustomization",
-        ),
-        pytest.param(
-            helm(drift_detection="enabled", **OF_FLUX),
-            f"{CORRECTS}. api is itself managed by Kustomization root, which would undo a pause of it",
-            id="a HelmRelease of a Kustomization",
-        ),
-    ],
-)
-def test_an_owner_that_would_undo_it_is_a_reason_to_refuse_that_says_what_to_revert_where(shop: Shop, tool: Tool, message: str) -> None:
-    owned(shop, tool)
-    assert shop.refusals(reason="GitOpsOwned") == {"GitOpsOwned": message}
+WOULD_UNDO_IT: list[tuple[Tool, str]] = [
+    # Each has a say before those above it.
+    (helm(drift_detection="enabled"), CORRECTS),
+    (
+        helm(drift_detection="enabled", **OF_FLUX),
+        f"{CORRECTS}. api is itself managed by Kustomization root, which would undo a pause of it",
+    ),
+    (flux(), RECONCILES),
+    (flux(**OF_FLUX), f"{RECONCILES}. apps is itself managed by Kustomization root, which would undo a pause of it"),
+    (argo(SELF_HEAL), SYNCS),
+    (argo(SELF_HEAL, **OF_ROOT), f"{SYNCS}. web is itself managed by Application root, which would undo a pause of it"),
+    (
+        argo(SELF_HEAL, ownerReferences=[APPLICATION_SET]),
+        f"{SYNCS}. web is itself managed by ApplicationSet fleet, which would undo a pause of it, {UNLESS}",
+    ),
+]
+
+
+def test_an_owner_that_would_undo_it_is_a_reason_to_refuse_that_says_what_to_revert_where(shop: Shop) -> None:
+    owned(shop, WOULD_UNDO_IT[0][0])
+    for tool, message in WOULD_UNDO_IT:
+        # Between two owners it is paused: what was read of the one is not believed of the other, and only a new reason is told anew.
+        shop.policy(pauseRequests=[{"name": "ana", "reason": "another owner comes"}])
+        shop.refusals(reason="Paused")
+        tool(shop)
+        shop.policy()
+        assert shop.refusals(reason="GitOpsOwned") == {"GitOpsOwned": message}
     assert shop.image() == BAD
     assert shop.items("remediations") == []
     assert shop.deployment_writes() == ([], [])
@@ -190,10 +188,28 @@ def suspension(shop: Shop, state: str, *, seconds: float = 90) -> dict[str, Any]
     """Wait until the one remediation says so of the owner that it paused."""
 
     def found() -> dict[str, Any] | None:
-        listed = shop.items("remediations")
-        return listed[0] if listed and listed[0].get("status", {}).get("suspension", {}).get("state") == state else None
+        listed = [one for one in shop.items("remediations") if one.get("status", {}).get("suspension", {}).get("state") == state]
+        return listed[0] if len(listed) == 1 else None
 
     return wait_for(f"a suspension that is {state}", found, seconds=seconds) or {}
+
+
+def look_again(shop: Shop, remediation: dict[str, Any]) -> None:
+    """Have the suspended owner looked at now; by itself that is every 30 s."""
+    shop.kubectl("annotate", "remediation", remediation["metadata"]["name"], f"looked-at={time.monotonic()}", "--overwrite")
+
+
+def looked_at(shop: Shop, remediation: dict[str, Any]) -> None:
+    """Have it looked at, and wait until that was done: what is read of it leaves a line in the audit log."""
+
+    def reads() -> int:
+        wanted = {"resource": "applications", "namespace": shop.name}
+        asked = (one.get("objectRef", {}).items() for one in shop.plane.audit() if (one["user"]["username"], one["verb"]) == (USER, "get"))
+        return sum(each >= wanted.items() for each in asked)
+
+    before = reads()
+    look_again(shop, remediation)
+    wait_for("the owner is read", lambda: reads() > before, seconds=20)
 
 
 def tool(shop: Shop, kind: str) -> dict[str, Any]:
@@ -201,12 +217,18 @@ def tool(shop: Shop, kind: str) -> dict[str, Any]:
     return shop.get(plural, name)
 
 
-def test_an_application_is_suspended_once_and_resumes_only_when_git_no_longer_holds_the_bad_version(shop: Shop) -> None:
+def test_an_application_of_two_workloads_is_suspended_once_and_resumes_only_when_git_holds_the_bad_version_of_neither(shop: Shop) -> None:
+    def of_two(shop: Shop) -> None:
+        shop.deploy(GOOD, name="web")
+        gitops.application(shop, "api", "web", automated=SELF_HEAL)
+        shop.settle("web")
+
     may_suspend(shop)
-    owned(shop, argo(SELF_HEAL), gitOps="SuspendOwner")
-    incident = shop.incident(phase="Resolved")
-    assert shop.image() == GOOD
-    assert len(shop.deployment_writes()[0]) == 1
+    owned(shop, of_two, gitOps="SuspendOwner")
+    shop.release(BAD, name="web")
+    incidents = [shop.incident(name=f"{name}-1", phase="Resolved") for name in ("api", "web")]
+    assert [shop.image(name) for name in ("api", "web")] == [GOOD, GOOD]
+    assert len(shop.deployment_writes()[0]) == 2
     (pause,) = owner_writes(shop)
     assert [one["path"] for one in pause if one["op"] == "test"][:3] == [
         "/metadata/uid",
@@ -215,35 +237,34 @@ def test_an_application_is_suspended_once_and_resumes_only_when_git_no_longer_ho
     ]
     paused = tool(shop, "Application")
     assert paused["spec"]["syncPolicy"]["automated"] == {**SELF_HEAL, "enabled": False}
-    assert paused["metadata"]["annotations"]["stopgap.dev/suspended-for"].startswith(f"incident {shop.name}/api-1, until ")
     remediation = suspension(shop, "Suspended")
     assert remediation["spec"]["plan"]["summary"].endswith(", after suspending Argo CD Application web")
     assert json.loads(remediation["spec"]["plan"]["suspends"]["before"]) == SELF_HEAL
-    drift = condition(incident, "GitOpsDrift")
-    assert drift["message"].startswith(
+    incident = remediation["spec"]["incidentRef"]["name"]
+    assert paused["metadata"]["annotations"]["stopgap.dev/suspended-for"].startswith(f"incident {shop.name}/{incident}, until ")
+    drifts = {one["metadata"]["name"]: condition(one, "GitOpsDrift")["message"] for one in incidents}
+    assert drifts[incident].startswith(
         f"Argo CD Application web in {shop.name} is suspended and still holds the bad version: revert it in Git"
     )
+    assert all("still holds the bad version" in one for one in drifts.values())
 
-    gitops.compared(shop, "OutOfSync")
-    assert tool(shop, "Application")["spec"]["syncPolicy"]["automated"]["enabled"] is False
-    gitops.compared(shop, "Synced")
+    for found in ({"api": "OutOfSync", "web": "Synced"}, {"api": "Synced", "web": "OutOfSync"}):
+        gitops.compared(shop, **found)
+        looked_at(shop, remediation)
+        assert tool(shop, "Application")["spec"]["syncPolicy"]["automated"]["enabled"] is False
+    gitops.compared(shop, api="Synced", web="Synced")
+    look_again(shop, remediation)
     after = suspension(shop, "Resumed")
     assert after["status"]["suspension"]["message"] == "resumed: Git no longer holds the bad version"
     resumed = tool(shop, "Application")
     assert resumed["spec"]["syncPolicy"] == {"automated": SELF_HEAL}
     assert not [one for one in resumed["metadata"].get("annotations", {}) if one.startswith("stopgap.dev/")]
     assert len(owner_writes(shop)) == 2
-    assert len(shop.deployment_writes()[0]) == 1
+    assert len(shop.deployment_writes()[0]) == 2
 
 
-@pytest.mark.parametrize(
-    ("kind", "owner"),
-    [
-        pytest.param("Kustomization", flux(), id="a Kustomization"),
-        pytest.param("HelmRelease", helm(drift_detection="enabled"), id="a HelmRelease"),
-    ],
-)
-def test_what_flux_deploys_stays_suspended_until_a_person_resumes_it(shop: Shop, kind: str, owner: Tool) -> None:
+def suspended(shop: Shop, kind: str, owner: Tool) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Have what Flux deploys suspended and the incident over; return the owner's spec of before, and the record."""
     may_suspend(shop)
     before = {}
 
@@ -258,16 +279,44 @@ def test_what_flux_deploys_stays_suspended_until_a_person_resumes_it(shop: Shop,
     remediation = suspension(shop, "Suspended")
     assert "it does not resume by itself" in remediation["status"]["suspension"]["message"]
     assert len(owner_writes(shop)) == 1
+    return before, remediation
+
+
+def test_what_flux_deploys_stays_suspended_until_a_person_resumes_it(shop: Shop) -> None:
+    before, remediation = suspended(shop, "Kustomization", flux())
     shop.kubectl("annotate", "remediation", remediation["metadata"]["name"], "stopgap.dev/revert=now")
     assert suspension(shop, "Resumed")["status"]["suspension"]["message"] == "resumed: a person asked for it"
-    assert tool(shop, kind)["spec"] == before
+    assert tool(shop, "Kustomization")["spec"] == before
     assert len(owner_writes(shop)) == 2
     assert len(shop.deployment_writes()[0]) == 1
 
 
+def test_where_the_record_of_a_suspension_is_lost_it_is_told_how_to_end_it_and_nothing_resumes_by_itself(
+    shop: Shop, operator: Operator
+) -> None:
+    before, remediation = suspended(shop, "HelmRelease", helm(drift_detection="enabled"))
+    operator.stop()
+    shop.kubectl("delete", "remediation", remediation["metadata"]["name"])
+    operator.start()
+
+    def lost() -> list[str]:
+        return [one["note"] for one in shop.items("events.events.k8s.io") if one["reason"] == "RecordLost"]
+
+    (note,) = wait_for("people are told", lost, seconds=30) or []
+    assert note.startswith(f"Flux HelmRelease api in {shop.name} is suspended (incident {shop.name}/api-1, until ")
+    assert f"Remediation {remediation['metadata']['name']} in {shop.name}, was deleted: nothing resumes it any more" in note
+    assert tool(shop, "HelmRelease")["spec"] == {**before, "suspend": True}
+    assert len(owner_writes(shop)) == 1
+    shop.plane.kubectl(*shlex.split(note.partition(": kubectl ")[2]))
+    wait_for("the marks are taken away", lambda: "stopgap.dev/restore" not in tool(shop, "HelmRelease")["metadata"].get("annotations", {}))
+    assert tool(shop, "HelmRelease")["spec"] == {**before, "suspend": False}
+    assert lost() == [note]
+
+
 def test_without_the_right_nothing_is_suspended_and_the_command_that_grants_it_is_told(shop: Shop) -> None:
     owned(shop, argo(SELF_HEAL), gitOps="SuspendOwner")
-    assert shop.refusals(reason="NotAuthorized") == {
+    refused = shop.refusals(reason="NotAuthorized")
+    assert refused == {
         "NotAuthorized": f"Stopgap may not suspend Argo CD Application web; it needs to patch applications in {shop.name}; allow it with: "
         f"kubectl create rolebinding stopgap-suspend-owner -n {shop.name} --clusterrole=stopgap-action-suspend-owner "
         f"--serviceaccount={ACCOUNT}"
@@ -275,9 +324,8 @@ def test_without_the_right_nothing_is_suspended_and_the_command_that_grants_it_i
     assert shop.items("remediations") == []
     assert owner_writes(shop) == []
     assert shop.deployment_writes() == ([], [])
-    may_suspend(shop)
-    shop.incident(phase="Mitigated", seconds=90)
-    assert len(owner_writes(shop)) == 1
+    shop.plane.kubectl(*shlex.split(refused["NotAuthorized"].partition(": kubectl ")[2]))
+    may(shop, USER, "patch", "applications.argoproj.io")
 
 
 def test_an_owner_whose_parent_would_undo_the_pause_is_not_suspended(shop: Shop) -> None:

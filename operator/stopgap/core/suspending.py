@@ -11,6 +11,7 @@ from stopgap.api.suspension import PlannedSuspension, SuspensionState, Suspensio
 from stopgap.core import lifecycle, limits, pausing
 from stopgap.core.case import Case, Decision, Notice, soonest
 from stopgap.core.lifecycle import Story
+from stopgap.core.pausing import LostPause
 from stopgap.core.restoring import ASKED
 from stopgap.core.situation import Situation
 from stopgap.model.observation import Live, Pausable, Refusal
@@ -23,7 +24,6 @@ EXPIRES_AFTER: Final = timedelta(hours=4)
 LOOK: Final = timedelta(seconds=30)
 """How often a paused owner is looked at."""
 _WORDS: Final = {"Application": "Argo CD Application", "Kustomization": "Flux Kustomization", "HelmRelease": "Flux HelmRelease"}
-RESOURCES: Final = {"Application": "applications", "Kustomization": "kustomizations", "HelmRelease": "helmreleases"}
 
 
 # ------------------------------------------------------------------------------------------------------------- before the act
@@ -61,7 +61,7 @@ def may_not_pause(situation: Situation) -> Refusal | None:
 def grant(kind: str, namespace: str) -> str:
     """Say how to allow it."""
     return (
-        f"it needs to patch {RESOURCES[kind]} in {namespace}; allow it with: kubectl create rolebinding stopgap-suspend-owner "
+        f"it needs to patch {pausing.OWNERS[kind][1]} in {namespace}; allow it with: kubectl create rolebinding stopgap-suspend-owner "
         f"-n {namespace} --clusterrole=stopgap-action-suspend-owner --serviceaccount=stopgap-system:stopgap"
     )
 
@@ -228,6 +228,18 @@ def told(case: Case, decision: Decision, one: Remediation, now: SuspensionStatus
     if now.state is SuspensionState.RESUMED:
         story = story.observe(lifecycle.DRIFT, False, Reason.NoGitOpsDrift, "")
     return replace(decision, status=story.done().status, notices=story.notices), notice
+
+
+def forsaken(lost: LostPause, body: dict[str, Any]) -> str:
+    """Say that nobody is left who would resume an owner: without the record nothing tells which version was the bad one."""
+    version, plural = pausing.OWNERS[lost.kind]
+    spec = '{"syncPolicy":{"automated":{"enabled":true}}}' if lost.kind == "Application" else '{"suspend":false}'
+    return (
+        f"{_WORDS[lost.kind]} {lost.name} in {lost.namespace} is suspended ({body['metadata']['annotations'].get(pausing.SUSPENDED_FOR)}), "
+        f"and the record of that, Remediation {lost.mark.name} in {lost.mark.namespace}, was deleted: nothing resumes it any more. "
+        f"Once Git no longer holds the bad version: kubectl patch {plural}.{version.partition('/')[0]} {lost.name} -n {lost.namespace} "
+        f"""--type=merge -p '{{"spec":{spec}}}'"""
+    )
 
 
 def drifting(case: Case) -> str:

@@ -18,9 +18,10 @@ from stopgap.core import alerts
 from stopgap.effects.addressees import Addressee
 from stopgap.effects.byalert import listed
 from stopgap.effects.errors import Conflict, Invalid, NotFound
+from stopgap.effects.events import beginning
 from stopgap.effects.index import Index
 from stopgap.effects.payloads import Report
-from stopgap.effects.record import Recorder, beginning
+from stopgap.effects.record import Recorder
 from stopgap.effects.records import Records, target_of
 from stopgap.model.alert import AlertState
 from stopgap.model.refs import TargetRef

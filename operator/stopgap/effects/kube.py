@@ -34,7 +34,9 @@ _METHODS = {
     "delete": "DELETE",
 }
 _JSON = "application/json"
-_METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+_METADATA = f"{_JSON};as=PartialObjectMetadata;v=v1;g=meta.k8s.io"
+METADATA_ONLY = f"{_JSON};as=PartialObjectMetadataList;v=v1;g=meta.k8s.io,{_JSON}"
+"""Accept header for a list of `metadata` alone."""
 _PAGE = 500
 """Objects in one answer to a list."""
 _WRITTEN_BY = {"fieldManager": "stopgap"}
@@ -55,7 +57,8 @@ class _ListMeta(msgspec.Struct):
 
 class _Page(msgspec.Struct):
     metadata: _ListMeta
-    items: list[msgspec.Raw]
+    items: list[msgspec.Raw] | None = None
+    """None: an empty list of `metadata` alone comes as null."""
 
 
 def collection(group_version: str, plural: str, namespace: str | None = None) -> str:
@@ -148,21 +151,24 @@ class Kube:
         """
         await asyncio.gather(*(self.get("/version") for _ in range(n)))
 
-    async def get(self, path: str, params: Params | None = None) -> bytes:
+    async def get(self, path: str, params: Params | None = None, *, accept: str = _JSON) -> bytes:
         """Read one object, or list a collection. Sent once more by itself if a kept connection turns out to be dead."""
-        return await self._ask("get" if resource_of(path)[1] else "list", path, params=params)
+        return await self._ask("get" if resource_of(path)[1] else "list", path, params=params, media=accept)
 
     async def metadata(self, path: str) -> bytes:
         """Read one object without its spec, data and status."""
-        return await self._ask("get", path, accept=_METADATA)
+        return await self._ask("get", path, media=_METADATA)
 
-    async def items(self, path: str, params: Params | None = None) -> AsyncGenerator[msgspec.Raw, None]:
-        """List a collection page by page; yields each object as it came. Raises what get() raises, also between two pages."""
+    async def items(self, path: str, params: Params | None = None, *, accept: str = _JSON) -> AsyncGenerator[msgspec.Raw, None]:
+        """List a collection page by page; yields each object as it came. Raises what get() raises, also between two pages.
+
+        With `accept=METADATA_ONLY` an object has nothing but `metadata`: what is big is neither sent nor read.
+        """
         token = ""
         while True:
             asked = {**(params or {}), "limit": _PAGE, **({"continue": token} if token else {})}
-            page = msgspec.json.decode(await self.get(path, asked), type=_Page)
-            for one in page.items:
+            page = msgspec.json.decode(await self.get(path, asked, accept=accept), type=_Page)
+            for one in page.items or ():
                 yield one
             token = page.metadata.continue_
             if not token:
@@ -174,7 +180,7 @@ class Kube:
 
     async def patch(self, path: str, body: object, *, how: PatchKind, params: Params | None = None) -> bytes:
         """Change an object; returns it as stored. A JSON patch whose `test` does not hold raises Invalid."""
-        return await self._ask("patch", path, params={**_WRITTEN_BY, **(params or {})}, body=body, content_type=how)
+        return await self._ask("patch", path, params={**_WRITTEN_BY, **(params or {})}, body=body, media=how)
 
     async def delete(self, path: str, body: object | None = None) -> bytes:
         """Delete one object; the body is DeleteOptions (preconditions). Raises ValueError for a collection."""
@@ -216,13 +222,10 @@ class Kube:
             async for chunk in answer.content.iter_any():
                 yield chunk
 
-    async def _ask(  # noqa: PLR0913 - the parts of a request
-        self, verb: str, path: str, *, params: Params | None = None, body: object = None, content_type: str = _JSON, accept: str = ""
-    ) -> bytes:
+    async def _ask(self, verb: str, path: str, *, params: Params | None = None, body: object = None, media: str = _JSON) -> bytes:
         seconds = self.READ_SECONDS if verb in {"get", "list"} else self.WRITE_SECONDS
         timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=self.CONNECT_SECONDS)
-        data, headers = (None, {}) if body is None else (_encoded(body), {"Content-Type": str(content_type)})
-        headers |= {"Accept": accept} if accept else {}
+        data, headers = (None, {"Accept": media}) if body is None else (_encoded(body), {"Content-Type": str(media)})
         async with self._answer(verb, path, headers=headers, params=params, data=data, timeout=timeout) as answer:
             return await answer.read()
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from stopgap.api import Remediation
 from stopgap.core.case import Lent
+from stopgap.core.pausing import LostPause
 from stopgap.model.refs import Target
 
 
@@ -14,10 +15,13 @@ class Lending:
     def __init__(self) -> None:
         self._unfinished: dict[Target, dict[str, Remediation]] = {}
         self._lost: dict[Target, dict[str, Lent]] = {}
+        self.pauses: dict[str, LostPause] = {}
+        """GitOps owners that were paused under records that are gone, by the UID of the record."""
 
     def take(self, one: Remediation) -> None:
         """Take in a record as it is now."""
         target, uid = about(one), one.metadata.uid or ""
+        self.pauses.pop(uid, None)
         if one.unfinished:
             self._unfinished.setdefault(target, {})[uid] = one
         else:
@@ -29,6 +33,8 @@ class Lending:
         """Take in that a record was deleted; return the workload that has something left of it."""
         target, uid, plan = about(one), one.metadata.uid or "", one.spec.plan
         _forget(self._unfinished, target, uid)
+        if plan.suspends is not None and (one.owes_resume or one.state.out):
+            self.pauses[uid] = LostPause.of(one, plan.suspends)
         # What was perhaps written and has not been heard of counts as well: a look at the object will tell.
         if plan.revert is None or not (one.owes_restore or one.state.out):
             return None
@@ -50,6 +56,7 @@ class Lending:
     def begin_anew(self) -> None:
         """Forget everything that was lost: another copy may have put it back, and the objects themselves say what was not."""
         self._lost.clear()
+        self.pauses.clear()
 
     def targets(self) -> Collection[Target]:
         """Return the workloads with a record that is not done with, or something that was lost."""

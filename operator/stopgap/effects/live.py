@@ -55,9 +55,9 @@ _REFERENCES: Final = {
     "serviceaccount": "serviceaccounts",
 }
 _OWNER_PATHS: Final = {
-    owners.OwnerKind.ARGO_CD: ("argoproj.io/v1alpha1", "applications"),
-    owners.OwnerKind.FLUX_KUSTOMIZATION: ("kustomize.toolkit.fluxcd.io/v1", "kustomizations"),
-    owners.OwnerKind.FLUX_HELM_RELEASE: ("helm.toolkit.fluxcd.io/v2", "helmreleases"),
+    owners.OwnerKind.ARGO_CD: pausing.OWNERS["Application"],
+    owners.OwnerKind.FLUX_KUSTOMIZATION: pausing.OWNERS["Kustomization"],
+    owners.OwnerKind.FLUX_HELM_RELEASE: pausing.OWNERS["HelmRelease"],
 }
 
 

@@ -25,7 +25,7 @@ class OwnLists:
         self._kube = kube
         self._records = records
         self._namespaces = namespaces
-        self._own_namespace = own_namespace
+        self.own_namespace = own_namespace
         self.waits_for = "the API server has not answered yet"
         """Why wait_for_kinds has not ended."""
 
@@ -92,7 +92,7 @@ class OwnLists:
     def paths(self, version: str, plural: str, *, own: bool = False) -> list[str]:
         """Return the collections to list and watch: one, or one for each namespace of a namespaced installation."""
         if own:
-            return [collection(version, plural, self._own_namespace)]
+            return [collection(version, plural, self.own_namespace)]
         if not self._namespaces:
             return [collection(version, plural)]
         return [collection(version, plural, namespace) for namespace in self._namespaces]

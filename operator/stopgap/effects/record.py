@@ -1,6 +1,5 @@
 """Writes the records: incidents, remediations, the memory of workloads, and Events. Each own write is folded in from its reply."""
 
-import hashlib
 from contextlib import aclosing
 from datetime import datetime
 from typing import Any, Final, TypeVar
@@ -15,19 +14,17 @@ from stopgap.api.incident import CLOSED_LABEL, TARGET_UID_LABEL, UNTOLD_LABEL, I
 from stopgap.api.policy import PolicyStatus
 from stopgap.api.remediation import RemediationSpec, RemediationState, RemediationStatus
 from stopgap.core.case import Notice
+from stopgap.effects import events
 from stopgap.effects.errors import Conflict, Invalid, KubeError, NotFound, Unanswered
+from stopgap.effects.events import beginning
 from stopgap.effects.kube import Kube, PatchKind, collection, item
 from stopgap.effects.records import Records
-from stopgap.model.base import API_VERSION, Kind, Permission
+from stopgap.model.base import API_VERSION, Kind
 from stopgap.model.refs import TargetUidRef
-from stopgap.model.time import exact
 from stopgap.model.workload import Workload
 
-PERMISSIONS: Final = (Permission("events.k8s.io", ("events",), ("create",), "tell people in kubectl describe what was done"),)
 INCIDENT_LABEL: Final = "stopgap.dev/incident"
 MOST_NUMBERS: Final = 50
-LONGEST_NOTE: Final = 1024
-"""Bytes, not characters, that the API server takes as the note of an Event."""
 
 KindT = TypeVar("KindT", bound=Kind)
 
@@ -137,26 +134,11 @@ class Recorder:
         raw = await self._kube.patch(path, replacing_status(meta["resourceVersion"], status), how=PatchKind.JSON)
         self._records.take(kind, msgspec.json.decode(raw))
 
-    async def event(self, regarding: Kind | Workload, notice: Notice, now: datetime) -> None:
+    async def event(self, regarding: Kind | Workload | dict[str, Any], notice: Notice, now: datetime) -> None:
         """Post one Event. Its name is made of what it says, so that saying it twice posts it once."""
-        reference = _reference(regarding)
-        said = f"{reference['uid']}.{notice.reason}.{notice.message}"
-        name = f"{beginning(reference['name'], 200)}.{hashlib.blake2b(said.encode(), digest_size=8).hexdigest()}"
-        body = {
-            "apiVersion": "events.k8s.io/v1",
-            "kind": "Event",
-            "metadata": {"name": name, "namespace": reference["namespace"]},
-            "eventTime": exact(now),
-            "reportingController": "stopgap.dev/operator",
-            "reportingInstance": self.identity,
-            "action": str(notice.reason),
-            "reason": str(notice.reason),
-            "regarding": reference,
-            "note": _within(notice.message, LONGEST_NOTE),
-            "type": "Warning" if notice.warning else "Normal",
-        }
+        body = events.written(events.reference(regarding), notice, now, by=self.identity)
         try:
-            await self._kube.create(collection("events.k8s.io/v1", "events", reference["namespace"]), body)
+            await self._kube.create(collection("events.k8s.io/v1", "events", body["metadata"]["namespace"]), body)
         except Conflict:
             return
 
@@ -247,16 +229,6 @@ def numbered(workload: str, number: int) -> str:
     return f"{beginning(workload, 240)}-{number}"
 
 
-def beginning(name: str, longest: int) -> str:
-    """Return as much of a name as fits, so that what is added to it still makes a name: `a.-1` is none."""
-    return name[:longest].rstrip("-.")
-
-
-def _within(text: str, most: int) -> str:
-    """Cut a text to so many bytes of UTF-8, between two characters."""
-    return text.encode()[:most].decode(errors="ignore")
-
-
 def is_closed(incident: Incident) -> bool:
     """Whether an incident is over."""
     return incident.metadata.labels.get(CLOSED_LABEL) == "true"
@@ -277,22 +249,3 @@ def replacing_status(version: str | None, status: BaseModel) -> list[dict[str, A
         {"op": "test", "path": "/metadata/resourceVersion", "value": version},
         {"op": "add", "path": "/status", "value": dumped(status)},
     ]
-
-
-def _reference(regarding: Kind | Workload) -> dict[str, str]:
-    if isinstance(regarding, Workload):
-        return {
-            "apiVersion": "apps/v1",
-            "kind": regarding.kind,
-            "namespace": regarding.namespace,
-            "name": regarding.name,
-            "uid": regarding.uid,
-        }
-    meta = regarding.metadata
-    return {
-        "apiVersion": API_VERSION,
-        "kind": type(regarding).__name__,
-        "namespace": meta.namespace or "",
-        "name": meta.name,
-        "uid": meta.uid or "",
-    }

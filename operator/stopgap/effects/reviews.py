@@ -18,9 +18,10 @@ from stopgap.api.postmortem import Facts, PostMortemSpec
 from stopgap.core import lifecycle, reviewing
 from stopgap.core.case import Notice
 from stopgap.effects.errors import Conflict, Forbidden, Invalid, KubeError, NotFound
+from stopgap.effects.events import beginning
 from stopgap.effects.kube import Kube, PatchKind, collection, item
 from stopgap.effects.queue import WorkQueue
-from stopgap.effects.record import INCIDENT_LABEL, Recorder, beginning, dumped, replacing_status
+from stopgap.effects.record import INCIDENT_LABEL, Recorder, dumped, replacing_status
 from stopgap.model.base import API_VERSION, Permission
 from stopgap.model.conditions import holds
 from stopgap.model.reasons import Reason

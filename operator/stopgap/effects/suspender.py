@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
@@ -13,6 +14,7 @@ from stopgap.api.suspension import PlannedSuspension, SuspensionState, Suspensio
 from stopgap.core import pausing, suspending
 from stopgap.core.case import Spent
 from stopgap.core.marks import RESTORE
+from stopgap.core.pausing import LostPause
 from stopgap.core.restoring import ASKED
 from stopgap.core.suspending import Pause
 from stopgap.effects.errors import Forbidden, KubeError, NotFound, Rejected, Unanswered
@@ -65,7 +67,7 @@ class Suspender:
         body = await self._read(plan)
         if not _is_it(plan, body):
             return Pause(_refused(plan, "it was deleted or replaced meanwhile"))
-        if pausing.is_marked(remediation, body):
+        if pausing.is_marked(remediation.metadata.uid, body):
             return self._found(plan, body)
         if against := self._against(remediation, plan, body) or objection():
             return Pause(against)
@@ -103,7 +105,9 @@ class Suspender:
             return Pause()
         refusal = _refused(plan, f"{pausing.pointer(plan.kind)} was not stored as written (Argo CD 3.1 and later know `enabled`)")
         try:
-            await self._kube.patch(_path(plan), [*_tests(plan, stored), *annotating(_annotations(stored), _UNMARKED)], how=PatchKind.JSON)
+            await self._kube.patch(
+                _path(plan), [*_tests(plan.uid, stored), *annotating(_annotations(stored), _UNMARKED)], how=PatchKind.JSON
+            )
         except KubeError:
             return Pause(refusal, sure=False)
         return Pause(refusal)
@@ -116,6 +120,8 @@ class Suspender:
         if plan is None:
             return SuspensionStatus(state=SuspensionState.NOT_NEEDED, at=now)
         if remediation.metadata.annotations.get(ASKED) == "abandon":
+            with suppress(KubeError):  # whether or not our marks can be taken away: whoever says so has taken over
+                await self._unmark(pausing.LostPause.of(remediation, plan))
             return SuspensionStatus(state=SuspensionState.NOT_NEEDED, at=now, message="a person takes care of it")
         try:
             return await self._look(remediation, plan, now, {one.target_uid: one.at for one in spent})
@@ -132,7 +138,7 @@ class Suspender:
         body = await self._read(plan)
         if not _is_it(plan, body):
             return SuspensionStatus(state=SuspensionState.NOT_NEEDED, at=now, message="it is gone")
-        if not pausing.is_marked(remediation, body):
+        if not pausing.is_marked(remediation.metadata.uid, body):
             return suspending.unmarked(remediation, body, now)
         if not pausing.is_paused(plan.kind, body):
             return await self._resume(plan, body, "", now)  # a person did, by the tool's own command, which leaves our marks
@@ -150,11 +156,29 @@ class Suspender:
 
     async def _resume(self, plan: PlannedSuspension, body: dict[str, Any], why: str, now: datetime) -> SuspensionStatus:
         still_ours = pausing.value(plan.kind, body) == pausing.ours(plan)
-        patch = [*_tests(plan, body), *(_put_back(plan) if still_ours else ()), *annotating(_annotations(body), _UNMARKED)]
+        patch = [*_tests(plan.uid, body), *(_put_back(plan) if still_ours else ()), *annotating(_annotations(body), _UNMARKED)]
         await self._kube.patch(_path(plan), patch, how=PatchKind.JSON)
         if still_ours:
             return SuspensionStatus(state=SuspensionState.RESUMED, at=now, message=f"resumed: {why}")
         return SuspensionStatus(state=SuspensionState.NOT_NEEDED, at=now, message="somebody changed it since, so it is left as it is")
+
+    async def still_paused(self, lost: LostPause) -> dict[str, Any] | None:
+        """Return an owner that stays paused under a lost record. Of one that a person has resumed by himself the marks are taken away."""
+        try:
+            body: dict[str, Any] = msgspec.json.decode(await self._kube.get(_path(lost)))
+        except NotFound:
+            return None
+        if pausing.is_marked(lost.mark.uid, body) and pausing.is_paused(lost.kind, body):
+            return body
+        await self._unmark(lost, body)
+        return None
+
+    async def _unmark(self, lost: LostPause, body: dict[str, Any] | None = None) -> None:
+        """Take away the marks of a pause, where they are of this one."""
+        body = body or msgspec.json.decode(await self._kube.get(_path(lost)))
+        if pausing.is_marked(lost.mark.uid, body):
+            guards = _tests(body["metadata"]["uid"], body)
+            await self._kube.patch(_path(lost), [*guards, *annotating(_annotations(body), _UNMARKED)], how=PatchKind.JSON)
 
     async def _workload(self, remediation: Remediation) -> tuple[str, datetime | None]:
         """Read the digest of the live template, and when the workload was last changed: the index may be behind what Argo CD compared."""
@@ -191,8 +215,8 @@ def _written_at(body: dict[str, Any]) -> datetime | None:
     return max((datetime.fromisoformat(one) for one in written), default=None)
 
 
-def _path(plan: PlannedSuspension) -> str:
-    return item(plan.api_version, suspending.RESOURCES[plan.kind], plan.name, namespace=plan.namespace)
+def _path(one: PlannedSuspension | LostPause) -> str:
+    return item(*pausing.OWNERS[one.kind], one.name, namespace=one.namespace)
 
 
 def _is_it(plan: PlannedSuspension, body: dict[str, Any]) -> bool:
@@ -208,9 +232,9 @@ def _refused(plan: PlannedSuspension, why: str) -> Refusal:
     return Refusal(Reason.GitOpsOwned, f"{plan.kind} {plan.name} in {plan.namespace} could not be suspended: {why}"[:1024])
 
 
-def _tests(plan: PlannedSuspension, body: dict[str, Any]) -> list[dict[str, Any]]:
+def _tests(uid: str, body: dict[str, Any]) -> list[dict[str, Any]]:
     return [
-        {"op": "test", "path": "/metadata/uid", "value": plan.uid},
+        {"op": "test", "path": "/metadata/uid", "value": uid},
         {"op": "test", "path": "/metadata/generation", "value": body["metadata"]["generation"]},
     ]
 
@@ -218,7 +242,7 @@ def _tests(plan: PlannedSuspension, body: dict[str, Any]) -> list[dict[str, Any]
 def _to_pause(remediation: Remediation, plan: PlannedSuspension, body: dict[str, Any]) -> list[dict[str, Any]]:
     where, marks = pausing.pointer(plan.kind), dict[str, str | None](pausing.marks(remediation, plan))
     change = swapping(where, pausing.before(plan), pausing.ours(plan))
-    return [*_tests(plan, body), *change, *annotating(_annotations(body), marks)]
+    return [*_tests(plan.uid, body), *change, *annotating(_annotations(body), marks)]
 
 
 def _put_back(plan: PlannedSuspension) -> list[dict[str, Any]]:

@@ -52,6 +52,11 @@ class Telemetry:
             ["namespace", "state"],
             registry=registry,
         )
+        self.lost_pauses = Gauge(
+            "stopgap_suspended_owners_without_record",
+            "GitOps owners that stay suspended because the Remediation that would resume them was deleted.",
+            registry=registry,
+        )
         self.leading = Gauge("stopgap_leading", "1 while this copy holds the Lease.", registry=registry)
         self.synced = Gauge("stopgap_synced", "1 once every watch has had its first complete list.", registry=registry)
         self.workloads = Gauge("stopgap_workloads", "Workloads in the index.", registry=registry)

@@ -160,6 +160,10 @@ class Reason(StrEnum):
         "SuspensionExpired",
         "A GitOps tool has been suspended for longer than was planned. It stays so: resuming would deploy the bad release again.",
     )
+    RecordLost = (
+        "RecordLost",
+        "The record of a suspended GitOps tool was deleted. Nothing else says which version is bad, so a person has to resume it.",
+    )
 
     # The way of an incident.
     Detected = "Detected", "An incident began."

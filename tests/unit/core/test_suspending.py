@@ -15,6 +15,7 @@ from stopgap.api.suspension import SuspensionState
 from stopgap.core import drift, pausing, suspending
 from stopgap.core.case import Case, Decision
 from stopgap.core.decide import decide
+from stopgap.core.pausing import Mark
 from stopgap.core.suspending import Pause
 from stopgap.model.observation import Observation, Pausable, Refusal
 from stopgap.model.reasons import Reason
@@ -382,9 +383,30 @@ def test_a_pause_explains_itself_on_the_object() -> None:
     marks = pausing.marks(one, plan)
     assert marks["stopgap.dev/suspended-for"] == "incident shop/api-1, until 2026-11-23T14:00:00Z"
     body = {"metadata": {"annotations": marks}}
-    assert pausing.is_marked(one, body)
-    for text in ("", "nonsense", "[]", '{"remediationUID": "another"}'):
-        assert not pausing.is_marked(one, {"metadata": {"annotations": {"stopgap.dev/restore": text}}})
+    assert pausing.is_marked(one.metadata.uid, body)
+    assert pausing.read_mark(marks) == pausing.LostPause.of(one, plan).mark == Mark(one.metadata.uid or "", "api-d-uid-g4-1", "shop")
+    for text in ("", "nonsense", "[]", "[" * 100_000, '{"remediationUID": "another"}'):
+        assert not pausing.is_marked(one.metadata.uid, {"metadata": {"annotations": {"stopgap.dev/restore": text}}})
+
+
+@pytest.mark.parametrize(
+    ("kind", "resource", "spec"),
+    [
+        pytest.param(
+            "Application", "applications.argoproj.io", '{"syncPolicy":{"automated":{"enabled":true}}}', id="an Argo CD application"
+        ),
+        pytest.param("HelmRelease", "helmreleases.helm.toolkit.fluxcd.io", '{"suspend":false}', id="what Flux deploys"),
+    ],
+)
+def test_where_the_record_is_lost_it_is_told_why_it_stays_and_how_a_person_ends_it(kind: str, resource: str, spec: str) -> None:
+    one = paused(kind=kind)
+    plan = one.spec.plan.suspends
+    assert plan is not None
+    told = suspending.forsaken(pausing.LostPause.of(one, plan), {"metadata": {"annotations": pausing.marks(one, plan)}})
+    assert "web in argocd is suspended (incident shop/api-1, until 2026-11-23T14:00:00Z)" in told
+    assert "Remediation api-d-uid-g4-1 in shop, was deleted: nothing resumes it any more" in told
+    ends_it = f"""kubectl patch {resource} web -n argocd --type=merge -p '{{"spec":{spec}}}'"""
+    assert told.endswith(f"Once Git no longer holds the bad version: {ends_it}")
 
 
 @pytest.mark.parametrize(

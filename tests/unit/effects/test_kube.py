@@ -20,7 +20,7 @@ from stopgap.effects.errors import (
     Unanswered,
     Unreachable,
 )
-from stopgap.effects.kube import Kube, PatchKind, collection, item, resource_of
+from stopgap.effects.kube import METADATA_ONLY, Kube, PatchKind, collection, item, resource_of
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -68,6 +68,17 @@ async def test_a_list_is_read_to_its_last_page() -> None:
     assert found == [0, 1, 2, 3, 4, 5]
     assert [one.get("continue") for one in asked] == [None, "2", "4"]
     assert {(one["labelSelector"], one["limit"]) for one in asked} == {("a=b", "500")}
+
+
+async def test_a_list_of_metadata_alone_is_asked_for_as_such_and_an_empty_one_is_none() -> None:
+    async def answer(request: web.Request) -> web.Response:
+        asked.append(request.headers["Accept"])
+        return web.json_response({"metadata": {}, "items": None})  # as the API server writes it
+
+    asked: list[str] = []
+    async with serving(answer) as connection, Kube(connection) as kube:
+        assert [one async for one in kube.items("/apis/apps/v1/deployments", accept=METADATA_ONLY)] == []
+    assert asked == ["application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io,application/json"]
 
 
 @pytest.mark.parametrize(

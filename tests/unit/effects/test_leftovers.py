@@ -1,23 +1,34 @@
-"""The sweep of autoscalers: what bears a mark is noted, what somebody else wrote there stops nothing, and what fails is tried again."""
+"""The sweep: what bears a mark is noted, what somebody else wrote there stops nothing, and what fails is tried again.
+
+A GitOps owner that stays suspended under a lost record is told of once, and never resumed.
+"""
 
 import asyncio
 import itertools
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
 import msgspec
 import pytest
-from tests.conftest import TARGET
+from prometheus_client import CollectorRegistry
+from tests.conftest import NOW, TARGET, make_remediation
+from tests.unit.core.test_suspending import PLANNED, paused
 
+from stopgap.api import Remediation
 from stopgap.api.plan import PlannedScaler
-from stopgap.core.case import Lent
+from stopgap.core import pausing
+from stopgap.core.case import Lent, Notice
 from stopgap.core.marks import RESTORE, mark
 from stopgap.effects import leftovers
-from stopgap.effects.errors import Forbidden, KubeError, NotFound
+from stopgap.effects.errors import Forbidden, KubeError, NotFound, Unanswered
+from stopgap.effects.kube import METADATA_ONLY
 from stopgap.effects.leftovers import Leftovers
 from stopgap.effects.records import Records
+from stopgap.effects.telemetry import Telemetry
 from stopgap.model.change import Field
+from stopgap.model.reasons import Reason
 from stopgap.model.refs import Target
 
 LENT = Lent(Field.MIN_REPLICAS, PlannedScaler(kind="HorizontalPodAutoscaler", name="api", uid="hpa-uid"), 2, 4, "r-uid")
@@ -42,16 +53,46 @@ class Sweep:
         self.error = error
         self.leading = True
 
-        async def items(path: str) -> AsyncIterator[msgspec.Raw]:
+        async def items(path: str, *, accept: str = "") -> AsyncIterator[msgspec.Raw]:
             self.lists.append(path)
+            self.accepted.add(accept)
             if self.error:
                 raise self.error
             for body in bodies:
                 yield msgspec.Raw(msgspec.json.encode(body))
 
-        kube: Any = SimpleNamespace(items=items)
-        own: Any = SimpleNamespace(paths=lambda _, plural: [plural])
-        self.sweep = Leftovers(kube, own, self.records, leading=lambda: False, found=self.told.append)
+        async def get(path: str) -> bytes:
+            if path not in self.objects:
+                raise NotFound("get", path, status=404)
+            if isinstance(found := self.objects[path], KubeError):
+                raise found
+            return msgspec.json.encode(found)
+
+        async def patch(path: str, body: Any, *, how: object) -> bytes:  # noqa: ARG001 - the shape of the real one
+            self.patched.append(path)
+            return b"{}"
+
+        async def event(regarding: Any, notice: Notice, now: Any) -> None:  # noqa: ARG001 - the shape of the real one
+            self.events.append((regarding["metadata"]["name"], notice))
+
+        self.accepted: set[str] = set()
+        self.objects: dict[str, Any] = {}
+        self.patched: list[str] = []
+        self.events: list[tuple[str, Notice]] = []
+        self.now = NOW
+        self.telemetry = Telemetry(CollectorRegistry())
+        kube: Any = SimpleNamespace(items=items, get=get, patch=patch, clock=SimpleNamespace(now=lambda: self.now))
+        own: Any = SimpleNamespace(paths=lambda _, plural: [plural], own_namespace="stopgap-system")
+        recorder: Any = SimpleNamespace(event=event)
+        self.sweep = Leftovers(
+            kube, own, self.records, told=recorder, telemetry=self.telemetry, leading=lambda: self.leading, found=self.told.append
+        )
+
+    @property
+    def gauge(self) -> float:
+        """How many owners are said to stay suspended."""
+        (metric,) = self.telemetry.lost_pauses.collect()
+        return metric.samples[0].value
 
     async def run(self, *, rounds: int = 3) -> None:
         """Let it run until it has asked so often whether it leads."""
@@ -123,7 +164,7 @@ async def test_it_sweeps_once_for_each_time_that_it_leads_and_forgets_what_it_he
     for times in (1, 2):
         one.sweep.begin()
         await one.run()
-        assert one.lists == ["horizontalpodautoscalers", "scaledobjects"] * times
+        assert one.lists == ["horizontalpodautoscalers", "scaledobjects", "applications", "kustomizations", "helmreleases"] * times
         assert one.records.lending.lost(old) == ()
 
 
@@ -131,8 +172,114 @@ async def test_what_failed_is_tried_again_but_not_every_second(monkeypatch: pyte
     monkeypatch.setattr(leftovers, "EVERY_SECONDS", 0.0)
     one = Sweep(hpa(), error=Forbidden("list", "/x", status=403, message="no"))
     await one.run()
-    assert len(one.lists) == 2
+    assert len(one.lists) == 5
     monkeypatch.setattr(leftovers, "RETRY_SECONDS", 0.0)
     one.sweep.begin()
     await one.run()
-    assert len(one.lists) >= 2 + 3 * 2
+    assert len(one.lists) >= 5 + 3 * 5
+
+
+# ------------------------------------------------------------------------------------------------------- GitOps owners
+
+APPLICATION = "/apis/argoproj.io/v1alpha1/namespaces/argocd/applications/web"
+RECORD = "/apis/stopgap.dev/v1alpha1/namespaces/shop/remediations/api-d-uid-g4-1"
+
+
+def application(one: Remediation, *, enabled: bool = False) -> dict[str, Any]:
+    """An application as it is while it is paused under a remediation."""
+    plan = one.spec.plan.suspends
+    assert plan is not None
+    meta = {"name": "web", "namespace": "argocd", "uid": "app-uid", "generation": 3, "annotations": pausing.marks(one, plan)}
+    spec = {"syncPolicy": {"automated": {**pausing.ours(plan), "enabled": enabled}}}
+    return {"apiVersion": "argoproj.io/v1alpha1", "kind": "Application", "metadata": meta, "spec": spec}
+
+
+async def test_an_owner_that_stays_suspended_under_a_lost_record_is_told_of_once_until_a_person_has_resumed_it() -> None:
+    body = application(paused())
+    one = Sweep(body)
+    one.objects[APPLICATION] = body
+    assert await one.sweep.sweep("Application")
+    assert one.accepted == {METADATA_ONLY}
+    for _ in range(2):
+        await one.sweep.look()
+    ((name, notice),) = one.events
+    assert (name, notice.reason, notice.warning) == ("web", Reason.RecordLost, True)
+    assert "nothing resumes it any more" in notice.message
+    assert (one.gauge, one.patched) == (1, [])
+    one.objects[APPLICATION] = application(paused(), enabled=True)
+    await one.sweep.look()
+    assert (one.gauge, one.patched, len(one.events)) == (0, [APPLICATION], 1)
+
+
+@pytest.mark.parametrize(
+    ("record", "told"),
+    [
+        pytest.param(paused(), 0, id="its record is there after all"),
+        pytest.param(
+            paused().model_copy(update={"metadata": make_remediation(name="another").metadata}), 1, id="another record has its name"
+        ),
+        pytest.param(NotFound("get", RECORD, status=404), 1, id="its record is gone"),
+        pytest.param(Forbidden("get", RECORD, status=403), 0, id="nobody can tell"),
+    ],
+)
+async def test_whether_a_record_is_lost_is_asked_of_the_api_server(record: Remediation | KubeError, told: int) -> None:
+    body = application(paused())
+    one = Sweep(body)
+    one.objects = {APPLICATION: body, RECORD: record}
+    if not isinstance(record, KubeError):
+        one.objects[RECORD] = {"metadata": {"name": record.metadata.name, "namespace": "shop", "uid": record.metadata.uid}}
+    assert await one.sweep.sweep("Application")
+    await one.sweep.look()
+    assert (len(one.events), one.gauge) == (told, told)
+
+
+async def test_a_pause_that_may_still_be_written_is_looked_for_until_it_cannot_be_any_more() -> None:
+    one = Sweep()
+    pending = paused().model_copy(update={"status": None})
+    one.records.lending.drop(pending)
+    await one.sweep.look()
+    assert one.records.lending.pauses, "the write may be on its way"
+    one.now = pending.write_until + timedelta(seconds=1)
+    await one.sweep.look()
+    assert not one.records.lending.pauses
+    assert one.events == []
+
+
+@pytest.mark.parametrize(
+    ("error", "again"),
+    [
+        pytest.param(Forbidden("get", APPLICATION, status=403), False, id="it may not be read"),
+        pytest.param(Unanswered("get", APPLICATION), True, id="nobody answers"),
+    ],
+)
+async def test_an_owner_that_cannot_be_read_is_looked_at_again_unless_that_is_refused(error: KubeError, again: bool) -> None:  # noqa: FBT001
+    one = Sweep(application(paused()))
+    one.objects[APPLICATION] = error
+    assert await one.sweep.sweep("Application")
+    await one.sweep.look()
+    assert bool(one.records.lending.pauses) is again
+    assert one.events == []
+
+
+async def test_a_copy_that_does_not_lead_tells_nothing() -> None:
+    one = Sweep(application(paused()))
+    one.objects[APPLICATION] = application(paused())
+    assert await one.sweep.sweep("Application")
+    one.leading = False
+    await one.sweep.look()
+    assert (one.events, one.gauge) == ([], 0)
+
+
+@pytest.mark.parametrize(
+    "annotations",
+    [
+        pytest.param(None, id="no annotations"),
+        pytest.param({RESTORE: "[]"}, id="somebody wrote something else there"),
+        pytest.param({RESTORE: MARK}, id="it does not say for which incident"),
+    ],
+)
+async def test_an_owner_that_says_nothing_is_passed_over(annotations: dict[str, str] | None) -> None:
+    body = {**application(paused()), "metadata": {"name": PLANNED["name"], "namespace": "argocd", "uid": "x", "annotations": annotations}}
+    one = Sweep(body)
+    assert await one.sweep.sweep("Application")
+    assert not one.records.lending.pauses

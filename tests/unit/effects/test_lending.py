@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from tests.conftest import NOW, TARGET, UID, make_remediation
+from tests.unit.core.test_suspending import paused
 
 from stopgap.api import Remediation
 from stopgap.core.case import Lent
@@ -29,6 +30,25 @@ def test_what_an_earlier_workload_of_the_name_owes_is_found_and_what_the_present
     assert lending.left(TARGET, "another-uid") == (lent(),)
     assert lending.left(TARGET, "") == (lent(),)
     assert lending.left(TARGET, UID) == ()
+
+
+@pytest.mark.parametrize(
+    ("one", "stays"),
+    [
+        pytest.param(paused(), True, id="it is suspended"),
+        pytest.param(paused(state="Held"), True, id="people were called for it"),
+        pytest.param(paused(state="Resumed"), False, id="it was resumed"),
+        pytest.param(paused().model_copy(update={"status": None}), True, id="perhaps it was suspended, and that was not heard of yet"),
+        pytest.param(lent(), False, id="nothing was suspended for it"),
+    ],
+)
+def test_a_record_that_is_deleted_leaves_the_owner_that_was_suspended_for_it(one: Remediation, stays: bool) -> None:  # noqa: FBT001
+    lending = Lending()
+    lending.take(one)
+    lending.drop(one)
+    assert [(each.kind, each.name, each.mark.uid) for each in lending.pauses.values()] == [("Application", "web", one.metadata.uid)] * stays
+    lending.take(one)
+    assert not lending.pauses, "it is there after all"
 
 
 def test_what_was_put_back_is_owed_no_more() -> None:

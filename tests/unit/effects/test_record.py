@@ -8,7 +8,8 @@ from tests.conftest import NOW, UID, make_remediation
 
 from stopgap.api.remediation import RemediationState, RemediationStatus
 from stopgap.effects.errors import Conflict, Invalid, KubeError, NotFound, Unanswered
-from stopgap.effects.record import LONGEST_NOTE, Recorder, _same_intent, _within, dumped, numbered
+from stopgap.effects.events import LONGEST_NOTE, within
+from stopgap.effects.record import Recorder, _same_intent, dumped, numbered
 from stopgap.effects.records import Records
 
 SCALED: dict[str, Any] = {"summary": "scale 2 → 4 replicas", "field": "Replicas", "before": 2, "ours": 4}
@@ -36,7 +37,7 @@ def test_the_name_of_an_incident_is_one(workload: str, name: str) -> None:
     ],
 )
 def test_a_note_is_cut_by_its_bytes(text: str, kept: str) -> None:
-    assert _within(text, LONGEST_NOTE) == kept
+    assert within(text, LONGEST_NOTE) == kept
 
 
 @pytest.mark.parametrize(
