@@ -33,12 +33,12 @@ def mitigated(shop: Shop, **spec: Any) -> None:
     shop.incident(phase="Mitigated")
 
 
-def open_incident(shop: Shop, name: str, **spec: Any) -> None:
-    """Open an incident as a person does."""
-    shop.apply({"apiVersion": "stopgap.dev/v1alpha1", "kind": "Incident", "metadata": {"name": name}, "spec": spec})
+def open_incident(shop: Shop, *names: str, **spec: Any) -> None:
+    """Open an incident as a person does; several names: several people in the same second."""
+    shop.apply(*({"apiVersion": "stopgap.dev/v1alpha1", "kind": "Incident", "metadata": {"name": name}, "spec": spec} for name in names))
 
 
-def order(shop: Shop, incident: str, **spec: str) -> None:
+def order(shop: Shop, incident: str, **spec: Any) -> None:
     """Change an incident's spec as a person does."""
     shop.kubectl("patch", "incident", incident, "--type=merge", "-p", json.dumps({"spec": spec}))
 
@@ -205,25 +205,30 @@ def test_a_person_s_incident_is_not_acted_on_where_no_step_is_meant_for_people_s
     assert shop.deployment_writes() == ([], [])
 
 
-def test_a_person_s_incident_is_acted_on_where_the_step_says_so_and_people_judge_the_outcome(shop: Shop) -> None:
+def test_of_two_incidents_that_people_open_in_the_same_second_one_acts_and_the_other_says_that_the_target_is_busy(shop: Shop) -> None:
     undo = {"name": "undo", "when": {"changedWithin": "30m", "sources": ["Manual"]}, "rollback": {"minHealthyFor": "2s"}}
     shop.policy(steps=[undo])
     shop.deploy(GOOD)
     shop.settle()
     shop.release(BETTER)
     shop.settle()
-    open_incident(shop, "slow", title="The api is slow", targetRef=TARGET)
+    open_incident(shop, "slow", "slow-too", title="The api is slow", targetRef=TARGET)
     remediation = wait_for_remediation(shop, "Inconclusive")
+    assert remediation["spec"]["incidentRef"]["name"] == "slow"
     assert remediation["spec"]["plan"]["summary"].startswith("roll back 2 → 1, last known healthy at ")
     assert remediation["status"]["message"] == "no signal ever fired, so none can prove that it helped; judge by hand"
     incident = wait_for_reason(shop, "Escalated", "Inconclusive", name="slow")
     assert condition(incident, "Mitigated")["status"] == "False"
+    other = wait_for_reason(shop, "ActionAllowed", "Duplicate", name="slow-too")
+    assert other["status"]["duplicateOf"] == "slow"
+    assert "TargetBusy" in told(other)
+    assert len(shop.items("remediations")) == 1
     assert shop.image() == GOOD
     assert len(shop.deployment_writes()[0]) == 1
 
 
-def test_a_second_incident_of_the_same_workload_says_which_one_is_handled(shop: Shop) -> None:
-    shop.policy(mode="Observe")
+def test_a_second_incident_of_the_same_workload_says_which_one_is_handled_and_a_step_is_done_where_a_person_orders_it(shop: Shop) -> None:
+    shop.policy(mode="Observe", resolution={"after": "5m"})
     shop.deploy(GOOD)
     shop.settle()
     shop.release(BAD)
@@ -231,7 +236,14 @@ def test_a_second_incident_of_the_same_workload_says_which_one_is_handled(shop: 
     open_incident(shop, "me-too", title="The api is down", targetRef=TARGET)
     second = wait_for_reason(shop, "ActionAllowed", "Duplicate", name="me-too")
     assert second["status"]["duplicateOf"] == "api-1"
-    assert condition(second, "ActionAllowed")["message"] == "incident api-1 of the same workload is handled"
+    assert condition(second, "ActionAllowed")["message"] == "nothing is done: incident api-1 of the same workload is handled"
+    order(shop, "api-1", mitigate={"step": "undo", "requestID": "1"})
+    handled = shop.incident(name="api-1", phase="Mitigated")
+    (remediation,) = shop.items("remediations")
+    assert (remediation["spec"]["incidentRef"]["name"], remediation["spec"]["requestID"]) == ("api-1", "1")
+    assert told(handled).count("Ordered") == 1
+    assert shop.image() == GOOD
+    assert len(shop.deployment_writes()[0]) == 1
     order(shop, "api-1", resolution="Resolved")
     over = closed(shop, "me-too")
     assert condition(over, "Resolved")["message"] == "incident api-1, of which this is a duplicate, is over"

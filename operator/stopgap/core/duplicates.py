@@ -4,9 +4,10 @@ from dataclasses import replace
 
 from stopgap.api import Incident
 from stopgap.api.incident import IncidentStatus
-from stopgap.core import lifecycle
+from stopgap.core import lifecycle, limits
 from stopgap.core.case import Case
 from stopgap.core.lifecycle import Story
+from stopgap.model.observation import Refusal
 from stopgap.model.reasons import Reason
 
 
@@ -17,9 +18,11 @@ def duplicates(case: Case, *, closed: bool) -> tuple[tuple[Incident, IncidentSta
 
 def _duplicate(case: Case, main: Incident | None, *, closed: bool) -> Story:
     story = lifecycle.begin(case)
-    if main is not None and story.status.duplicate_of != main.metadata.name:
+    if main is not None:
+        handled = Refusal(Reason.Duplicate, f"incident {main.metadata.name} of the same workload is handled")
+        busy = limits.busy(case)
         story = story.set(duplicate_of=main.metadata.name)
-        story = story.observe(lifecycle.ALLOWED, False, Reason.Duplicate, f"incident {main.metadata.name} of the same workload is handled")
+        story = lifecycle.decision(story, "", "", (busy, handled) if busy else (handled,), allowed=False)
     if by_person := lifecycle.closed_by_person(case, story):
         return by_person.done()
     if closed and main is not None:

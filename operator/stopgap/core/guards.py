@@ -56,9 +56,8 @@ def excluded(situation: Situation) -> Refusal | None:
 
 def target_busy(situation: Situation) -> Refusal | None:
     """One action at a time on a workload."""
-    active = situation.case.active
-    if active is not None and active.prove_until >= situation.case.now:
-        return Refusal(Reason.TargetBusy, f"remediation {active.metadata.name} has not ended", active.prove_until)
+    if (busy := limits.busy(situation.case)) is not None:
+        return busy
     if situation.outside:
         return _not_put_back(still_done(situation.case, situation.step.name))
     return None if situation.rolls_pods else _still_lent(situation.case)

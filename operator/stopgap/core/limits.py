@@ -98,6 +98,14 @@ def unverified_actions(situation: Situation) -> Refusal | None:
     )
 
 
+def busy(case: Case) -> Refusal | None:
+    """Say that an action on the workload is out, whichever incident it is of."""
+    active = case.active
+    if active is None or active.prove_until < case.now:
+        return None
+    return Refusal(Reason.TargetBusy, f"remediation {active.metadata.name} has not ended", active.prove_until)
+
+
 def perhaps_spent(remediations: Iterable[Remediation], now: datetime) -> Iterator[Spent]:
     """Yield the actions that are intended and not known to have been sent or not, as of the last moment possible.
 
