@@ -25,6 +25,14 @@ def trigger(**detectors: Any) -> dict[str, Any]:
     return {"triggers": [{"name": "crash", **detectors}]}
 
 
+def window(**changes: Any) -> dict[str, Any]:
+    return {"guards": {"freezeWindows": [{"cron": "0 18 * * FRI", "duration": "60h", "reason": "freeze", **changes}]}}
+
+
+def config(**spec: Any) -> dict[str, Any]:
+    return {"apiVersion": API, "kind": "RemediationConfig", "metadata": {"name": "stopgap"}, "spec": spec}
+
+
 def remediation() -> dict[str, Any]:
     plan = {"summary": "roll back", "fromDigest": "a", "toDigest": "b", "replicaSetUid": UID, "replicaSet": "gone-1"}
     spec = {
@@ -81,6 +89,20 @@ MALFORMED = [
     pytest.param(
         {"mode": "Wild"}, ('spec.mode: Unsupported value: "Wild"', '"Observe", "Approve", "Automatic"'), id="a mode that does not exist"
     ),
+    pytest.param({"guards": {"maxActionsPerIncident": 0}}, ("maxActionsPerIncident", "or equal to 1"), id="no action at all"),
+    pytest.param({"guards": {"cooldown": "-5m"}}, ('guards.cooldown: Invalid value: "-5m"', "(ms|s|m|h)"), id="a negative pause"),
+    pytest.param(
+        {"steps": [{"name": "more", "when": {}, "scale": {"by": "2", "max": 1_000_000}}]}, ("scale.max", "10000"), id="a million replicas"
+    ),
+    pytest.param(
+        {"steps": [{"name": "more", "when": {}, "scale": {"by": "2", "max": 5, "min": -1}}]}, ("scale.min", "or equal to 0"), id="minus one"
+    ),
+    pytest.param(
+        {"guards": {"approvalTimeout": "10s"}}, ("spec.guards", "a person gets at least 1m to approve"), id="ten seconds to approve"
+    ),
+    pytest.param(window(cron="@daily"), ("cron has five fields, such as 0 18 * * FRI",), id="a cron that is a word"),
+    pytest.param(window(duration="2000h"), ("a freeze window lasts between 1m and 744h (31 days)",), id="a window of months"),
+    pytest.param(window(timeZone="Local"), ("timeZone is a name such as Europe/Berlin, or UTC",), id="a zone that means what it likes"),
     pytest.param({"moode": "Observe"}, (".spec.moode: field not declared in schema",), id="a typo"),
 ]
 
@@ -111,6 +133,13 @@ def test_a_malformed_policy_is_refused_with(
             {"apiVersion": API, "kind": "RemediationConfig", "metadata": {"name": "mine"}, "spec": {}},
             ("stopgap",),
             id="a second config",
+        ),
+        pytest.param(
+            config(budgets={"cluster": {"count": -1, "within": "1h"}}), ("budgets.cluster.count", "or equal to 1"), id="a negative budget"
+        ),
+        pytest.param(config(stormBreaker={"percent": 101}), ("stormBreaker.percent", "or equal to 100"), id="a storm of more than all"),
+        pytest.param(
+            config(stormBreaker={"maxUnverifiedActions": 0}), ("maxUnverifiedActions", "or equal to 1"), id="no action that is not proved"
         ),
     ],
 )
@@ -152,6 +181,14 @@ def test_what_does_not_change_is_refused_with_what_to_do(shop: Shop, made: dict[
 # ------------------------------------------------------------------------------------------------- what is told in a condition
 
 CANNOT_WORK: dict[str, tuple[dict[str, Any], str]] = {
+    "a-cron": (
+        window(cron="0 0 31 2 *"),
+        "guards.freezeWindows[0] (freeze): cron '0 0 31 2 *' cannot be understood or never comes true (bad day-of-month)",
+    ),
+    "a-place": (
+        window(timeZone="Europe/Atlantis"),
+        "guards.freezeWindows[0] (freeze): time zone 'Europe/Atlantis' is not known; write it like Europe/Berlin, or UTC",
+    ),
     "a-proof": (
         {"verification": {"healthyFor": "2m", "timeout": "1m"}},
         "verification.healthyFor is longer than verification.timeout, so no action could ever succeed; make the timeout longer",
@@ -184,6 +221,12 @@ def ready(shop: Shop, name: str) -> dict[str, Any]:
     return wait_for(f"a word about policy {name}", told) or {}
 
 
+def turned(shop: Shop, name: str, kind: str) -> dict[str, Any] | None:
+    """Return a condition of a policy where it is True."""
+    conditions = shop.get("rpol", name).get("status", {}).get("conditions", [])
+    return next((one for one in conditions if (one["type"], one["status"]) == (kind, "True")), None)
+
+
 def acts(shop: Shop, *, by: str = "web") -> None:
     """Prove that a bad release is undone here, and which policy did it."""
     shop.release(BAD)
@@ -206,7 +249,10 @@ def test_a_policy_that_cannot_work_says_why_and_its_neighbour_acts(shop: Shop) -
             "reason": "InvalidPolicy",
             "message": message,
         }
+    shop.policy("zz-twin", mode="Observe")
     acts(shop)
+    overlap = wait_for("the one that does not decide says so", lambda: turned(shop, "zz-twin", "Overlapping")) or {}
+    assert overlap["message"] == f"policy web decides about 1 of its 1 workloads instead, such as deployment/api in {shop.name}"
     shop.policy("a-proof", verification={"healthyFor": "1s", "timeout": "1m"})
     assert ready(shop, "a-proof")["status"] == "True"
 

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, ClassVar, Final, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
 from stopgap.api.freeze import FreezeWindows
 from stopgap.api.ladder import Mode, Step
@@ -24,11 +24,13 @@ from stopgap.detectors import (
 )
 from stopgap.model.base import ApiModel, Column, Kind, Line, Name, Percent, Rule, StepName, Word
 from stopgap.model.conditions import Conditions
-from stopgap.model.duration import Duration
+from stopgap.model.duration import Duration, spell
 from stopgap.model.refs import WorkloadKind
 from stopgap.model.severity import Severity
 from stopgap.model.time import Time
 
+SHORTEST_WAIT: Final = timedelta(minutes=1)
+TOO_SHORT: Final = f"a person gets at least {spell(SHORTEST_WAIT)} to approve (approvalTimeout)"
 LabelValue = Annotated[str, StringConstraints(max_length=63)]
 Labels = Annotated[dict[str, LabelValue], Field(max_length=16)]
 
@@ -124,6 +126,12 @@ class SeverityRules(ApiModel):
     """The first that holds decides."""
 
 
+def _is_time_enough(length: timedelta) -> timedelta:
+    if length < SHORTEST_WAIT:
+        raise ValueError(TOO_SHORT)
+    return length
+
+
 class MaxActions(ApiModel):
     """A budget: this many actions within a sliding window."""
 
@@ -136,13 +144,19 @@ class MaxActions(ApiModel):
 class Guards(ApiModel):
     """Limits of this policy. Each is kept across restarts."""
 
+    cel: ClassVar = (
+        Rule(
+            f"!has(self.approvalTimeout) || duration(self.approvalTimeout) >= duration('{spell(SHORTEST_WAIT)}')",
+            TOO_SHORT,
+        ),
+    )
     cooldown: Duration = timedelta(minutes=10)
     """After an action on a workload, no further incident acts on it for this long."""
     max_actions_per_incident: Annotated[int, Field(ge=1, le=20)] = 3
     """So many actions in one incident, then people."""
     max_actions: MaxActions = MaxActions(count=5, within=timedelta(hours=1))
     """So many actions under this policy in a sliding window."""
-    approval_timeout: Annotated[Duration, Field(ge=timedelta(minutes=1))] = timedelta(minutes=15)
+    approval_timeout: Annotated[Duration, AfterValidator(_is_time_enough)] = timedelta(minutes=15)
     """In mode Approve: an action that nobody approved by then is not taken, and not asked for again in this incident. At least 1m."""
     freeze_windows: FreezeWindows = ()
     """While one is open nothing new is done, however bad it gets. Any open one refuses, unless it lets the incident's severity through."""

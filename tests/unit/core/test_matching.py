@@ -192,6 +192,12 @@ def test_a_policy_that_can_work_has_no_fault(spec: dict[str, Any]) -> None:
             "spec.resolution.after: '9999h' is out of bounds; at most 366 days (8784h) make sense here",
             id="a duration out of bounds",
         ),
+        pytest.param(
+            {"guards": {"approvalTimeout": "10s"}},
+            Reason.InvalidPolicy,
+            "spec.guards.approvalTimeout: a person gets at least 1m to approve (approvalTimeout)",
+            id="too little time to approve",
+        ),
     ],
 )
 def test_a_policy_that_does_not_fit_the_model_says_where_and_whether_it_is_newer(
