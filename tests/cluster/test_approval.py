@@ -12,11 +12,11 @@ pytestmark = pytest.mark.cluster
 GOOD, BAD, FIXED = "shop/api:1.0", "shop/api:2.0-crash", "shop/api:2.1"
 
 
-def waiting(shop: Shop) -> dict[str, Any]:
+def waiting(shop: Shop, **spec: Any) -> dict[str, Any]:
     """Have a release fail in mode Approve, and wait until the action waits."""
     shop.deploy(GOOD)
     shop.settle()
-    shop.policy(mode="Approve")
+    shop.policy(mode="Approve", **spec)
     shop.release(BAD)
     told = shop.refusals(reason="ApprovalPending")
     found = state(shop, "AwaitingApproval")

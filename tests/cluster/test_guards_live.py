@@ -2,14 +2,18 @@
 
 import json
 import shlex
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 import yaml
-from tests.cluster.harness import OWN_NAMESPACE, Shop, policy, wait_for
-from tests.cluster.reading import condition, wait_for_reason, wait_for_remediation, wait_for_restarts
+from tests.cluster.cluster import Cluster
+from tests.cluster.harness import OWN_NAMESPACE, Operator, Shop, policy, wait_for
+from tests.cluster.reading import condition, told, wait_for_reason, wait_for_remediation, wait_for_restarts
+from tests.cluster.test_approval import approver, say, waiting
 
 pytestmark = pytest.mark.cluster
 
@@ -90,14 +94,25 @@ def test_a_pause_annotation_on_the_namespace_holds_until_it_is_removed(shop: Sho
     undone(shop)
 
 
-def test_a_pause_request_in_the_policy_names_who_asked_and_why(shop: Shop) -> None:
+def test_a_pause_request_in_the_policy_names_who_asked_and_a_freeze_window_until_when_and_whom_it_lets_through(shop: Shop) -> None:
     asked = policy(pauseRequests=[{"name": "ana", "reason": "db upgrade"}])
     shop.apply(asked)
     shop.deploy(GOOD)
     shop.settle()
     shop.release(BAD)
     assert refused(shop, "Paused") == "ana paused policy web: db upgrade"
-    shop.policy()
+
+    opened = datetime.fromtimestamp(time.time() - 60, UTC).replace(second=0, microsecond=0)
+    closes = f"{opened + timedelta(hours=2):%Y-%m-%dT%H:%M:%SZ}"
+    cron = f"{opened.minute} {opened.hour} * * *"
+    window = {"cron": cron, "duration": "2h", "reason": "quarter end", "allowSeverities": ["P1"]}
+    shop.policy(guards={"cooldown": "1s", "freezeWindows": [window]})
+    message = refused(shop, "FreezeWindow")
+    assert message.startswith(f"freeze window '{cron}' (UTC, 2h) of policy web: quarter end; nothing new is done until ")
+    assert message.endswith(f"({closes}). Severity P1 is let through (spec.severity of the Incident)")
+    incident = wait_for_reason(shop, "ActionAllowed", "FreezeWindow")
+    assert incident["status"]["decision"]["nextAllowedTime"] == closes
+    shop.kubectl("patch", "incident", "api-1", "--type=merge", "-p", '{"spec":{"severity":"P1"}}')
     undone(shop)
 
 
@@ -125,6 +140,33 @@ def test_an_excluded_namespace_is_observed_and_left_alone(shop: Shop) -> None:
         shop.release(BAD)
         assert refused(shop, "Excluded") == f"namespace {shop.name} is excluded by the RemediationConfig (spec.excludedNamespaces)"
     undone(shop)
+
+
+# --------------------------------------------------------------------------------------------------------------- approvals
+
+
+@pytest.fixture(scope="module", autouse=True)
+def unanswered(control_plane: Cluster, operator: Operator) -> Iterator[Shop]:  # noqa: ARG001 - it has installed the kinds
+    """An action that nobody says a word to for a minute, the least that can be asked for: it passes beside the other tests."""
+    made = Shop(control_plane, "unanswered").create()
+    waiting(made, guards={"approvalTimeout": "1m"})
+    yield made
+    made.leave()
+
+
+def test_what_nobody_approved_in_time_is_never_done_and_can_be_approved_no_more(unanswered: Shop, shop: Shop) -> None:
+    incident = wait_for_reason(unanswered, "ActionAllowed", "NoStepApplies", seconds=100)
+    assert told(incident).count("ApprovalExpired") == 1
+    assert "tried in this incident already: undo (Expired)" in condition(incident, "ActionAllowed")["message"]
+    assert condition(incident, "Escalated")["reason"] == "LadderExhausted"
+    assert "Expired, nobody approved it in time; decide by hand" in condition(incident, "Escalated")["message"]
+    (one,) = unanswered.items("remediations")
+    assert one["status"]["state"] == "Expired"
+    assert "only what waits can be approved or rejected" in say(unanswered, one["metadata"]["name"], "Approved")
+    approver(shop, "ana")
+    assert "is forbidden" in say(unanswered, one["metadata"]["name"], "Approved", user="ana"), "she approves next door only"
+    assert unanswered.image() == BAD
+    assert unanswered.deployment_writes() == ([], [])
 
 
 # ------------------------------------------------------------------------------------------------------------------ rights

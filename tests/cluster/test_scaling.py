@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from tests.cluster.harness import LAST_ACTION, OWN_NAMESPACE, Shop, wait_for
+from tests.cluster.reading import condition, told, wait_for_reason, wait_for_restarts
 
 pytestmark = pytest.mark.cluster
 
@@ -38,7 +39,7 @@ def fall_ill(shop: Shop) -> str:
 
 def recover(shop: Shop, pod: str) -> None:
     """Take the ill pod away; its successor is well."""
-    shop.kubectl("delete", "pod", pod, "--wait=false", "--grace-period=0", "--force")
+    shop.kubectl("delete", "pod", pod, "--ignore-not-found", "--wait=false", "--grace-period=0", "--force")
 
 
 def replicas(shop: Shop) -> int:
@@ -103,7 +104,7 @@ def test_a_rollback_that_is_refused_is_passed_over_and_the_next_step_helps(shop:
     assert replicas(shop) == 3
 
 
-def test_the_minimum_of_an_autoscaler_is_raised_in_one_write_and_put_back(shop: Shop) -> None:
+def test_the_minimum_of_an_autoscaler_is_raised_in_one_write_and_put_back_also_where_it_wants_fewer(shop: Shop) -> None:
     target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "api"}
     spec = {"scaleTargetRef": target, "minReplicas": 2, "maxReplicas": 4}
     shop.apply({"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "api"}, "spec": spec})
@@ -114,8 +115,11 @@ def test_the_minimum_of_an_autoscaler_is_raised_in_one_write_and_put_back(shop: 
     )
     assert raised is not None
     assert json.loads(raised["metadata"]["annotations"][RESTORE])["before"] == 2
+    # So an autoscaler writes what its metrics ask for. The real one heeds its floor from its next round on; Stopgap writes nothing.
+    shop.kubectl("scale", "deployment/api", "--replicas=2")
     recover(shop, pod)
     shop.incident(phase="Resolved")
+    assert replicas(shop) == 4
     after = shop.get("hpa", "api")
     assert (after["spec"]["minReplicas"], after["spec"]["maxReplicas"]) == (2, 4)
     assert RESTORE not in after["metadata"]["annotations"]
@@ -126,17 +130,28 @@ def test_the_minimum_of_an_autoscaler_is_raised_in_one_write_and_put_back(shop: 
     wait_for("the fields are given back", lambda: "stopgap" not in managers(shop, "hpa"))
 
 
-def test_replicas_for_which_a_quota_leaves_no_room_are_no_success(shop: Shop) -> None:
+def test_replicas_for_which_a_quota_leaves_no_room_are_no_success_and_at_the_end_of_the_ladder_people_are_called_once(shop: Shop) -> None:
+    undo = {"name": "undo", "when": {"triggers": ["down"], "changedWithin": "1s"}, "rollback": {}, "onFailure": "Next"}
     quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "few"}, "spec": {"hard": {"pods": "4"}}}
-    prepare(shop, verification={"healthyFor": "1s", "timeout": "6s"})
+    prepare(shop, undo, {**MORE, "onFailure": "Next"}, verification={"healthyFor": "1s", "timeout": "6s"})
     shop.apply(quota)
     fall_ill(shop)
-    incident = wait_for("people are called", lambda: next((one for one in shop.items("incidents") if escalated(one)), None))
-    assert incident is not None
+    incident = wait_for_reason(shop, "Escalated", "LadderExhausted")
     (remediation,) = shop.items("remediations")
     assert remediation["status"]["state"] == "Failed"
     assert "quota" in remediation["status"]["message"]
-    assert "NoCapacity" in {one["type"] for one in incident["status"]["timeline"]}
+    why = condition(incident, "Escalated")["message"]
+    assert why.startswith("no step is left. Tried: more (scale 3 → 5 replicas): Failed, ")
+    assert remediation["status"]["message"] in why
+    assert "; undo: not tried, " in why
+    wait_for_restarts(shop, 8)
+    after = shop.incident()
+    assert told(after).count("NoCapacity") == told(after).count("Escalated") == 1
+    assert (
+        len([one for one in shop.items("events.events.k8s.io") if one["reason"] == "Escalated" and one["regarding"]["kind"] == "Incident"])
+        == 1
+    )
+    assert len(shop.deployment_writes()[0]) == 1
 
 
 def test_every_pod_is_restarted_once_as_kubectl_does(shop: Shop) -> None:
@@ -198,8 +213,3 @@ def test_the_record_and_the_incident_are_lost_and_still_it_is_put_back(shop: Sho
 def test_the_api_server_refuses_a_step_that_makes_no_sense(shop: Shop, step: dict[str, Any], says: str) -> None:
     with pytest.raises(Exception, match=says):
         shop.policy(triggers=[DOWN], steps=[{"name": "only", "when": {"triggers": ["down"]}, **step}])
-
-
-def escalated(incident: dict[str, Any]) -> bool:
-    """Whether people were called."""
-    return any(one["type"] == "Escalated" and one["status"] == "True" for one in incident.get("status", {}).get("conditions", ()))
