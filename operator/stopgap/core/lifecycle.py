@@ -202,9 +202,17 @@ def _same(old: IncidentDecision, new: IncidentDecision) -> bool:
     return _gist(old) == _gist(new)
 
 
+_OF_SOMEBODY: Final = frozenset(
+    {Reason.Paused, Reason.OwnedByController, Reason.GitOpsOwned, Reason.NotAuthorized, Reason.ObserveOnly, Reason.TargetBusy}
+)
+"""Their messages name who or what is to be turned to, and no figure that moves by itself."""
+
+
 def _gist(one: IncidentDecision) -> tuple[object, ...]:
-    """What stands against it and until when: people plan by that, so it is kept true when a policy is edited."""
-    held = [(refusal.reason, stamp(refusal.until) if refusal.until else "") for refusal in one.refusals]
+    """What stands against it and until when: people plan by that, so it is kept true when a policy is edited, or who stops it changes."""
+    held = [
+        (held.reason, stamp(held.until) if held.until else "", held.message if held.reason in _OF_SOMEBODY else "") for held in one.refusals
+    ]
     return (one.step, one.allowed, one.message, held, [(step.step, step.reason) for step in one.passed])
 
 

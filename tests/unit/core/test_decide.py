@@ -12,6 +12,7 @@ from tests.conftest import (
     GOOD_IMAGE,
     NOW,
     after_rollback,
+    ago,
     executed,
     make_case,
     make_exits,
@@ -21,6 +22,7 @@ from tests.conftest import (
     make_policy,
     make_remediation,
     make_seen,
+    make_spent,
     make_template,
     make_workload,
 )
@@ -98,6 +100,41 @@ def test_what_a_person_reported_is_acted_on_once() -> None:
     decision = decide(replace(reported, remediations=(make_remediation(status=executed(state="Inconclusive")),)))
     assert decision.intent is None
     assert decision.refusals == ()
+
+
+def paused_by(name: str) -> Case:
+    return make_case(policy=make_policy(pauseRequests=[{"name": name, "reason": "audit"}]))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "told"),
+    [
+        pytest.param(paused_by("ana"), paused_by("ben"), "ben paused policy web: audit", id="another one pauses it now"),
+        pytest.param(paused_by("ana"), paused_by("ana"), "ana paused policy web: audit", id="the same one still pauses it"),
+    ],
+)
+def test_who_stands_against_it_now_is_told_although_the_reason_is_the_same(before: Case, after: Case, told: str) -> None:
+    once = decide(before).status
+    assert once is not None
+    incident = make_incident().model_copy(update={"status": once})
+    status = decide(replace(after, incident=incident)).status
+    assert status is not None
+    assert status.decision is not None
+    assert [one.message for one in status.decision.refusals] == [told]
+    assert told in str(next(one.message for one in status.conditions if one.type == "ActionAllowed"))
+    assert [one.type for one in status.timeline].count("Paused") == 1, "one reason is announced once"
+
+
+def test_a_figure_that_moves_by_itself_is_no_news() -> None:
+    case = make_case(spent=(make_spent(ago(minutes=5)),))
+    once = decide(case).status
+    assert once is not None
+    assert once.decision is not None
+    assert "5m ago" in once.decision.refusals[0].message
+    incident = make_incident().model_copy(update={"status": once})
+    again = decide(replace(case, incident=incident, seen=replace(case.seen, now=NOW + timedelta(minutes=1)))).status
+    assert again is not None
+    assert again.decision == once.decision
 
 
 def test_the_same_case_gives_the_same_decision(case: Case) -> None:
