@@ -186,7 +186,8 @@ class Leftovers:
         if uid not in self._told:
             message = suspending.forsaken(one, body)
             log.warning("a suspended owner is left", extra={"owner": f"{one.namespace}/{one.name}", "why": message})
-            await self._recorder.event(body, Notice(Reason.RecordLost, message, warning=True), now)
+            with suppress(Forbidden, Rejected):  # where no Event may be posted, the log and the metric tell it
+                await self._recorder.event(body, Notice(Reason.RecordLost, message, warning=True), now)
             self._told.add(uid)
         return True
 

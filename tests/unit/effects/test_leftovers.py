@@ -73,8 +73,11 @@ class Sweep:
             return b"{}"
 
         async def event(regarding: Any, notice: Notice, now: Any) -> None:  # noqa: ARG001 - the shape of the real one
+            if self.no_events:
+                raise self.no_events
             self.events.append((regarding["metadata"]["name"], notice))
 
+        self.no_events: KubeError | None = None
         self.accepted: set[str] = set()
         self.objects: dict[str, Any] = {}
         self.patched: list[str] = []
@@ -259,6 +262,21 @@ async def test_an_owner_that_cannot_be_read_is_looked_at_again_unless_that_is_re
     await one.sweep.look()
     assert bool(one.records.lending.pauses) is again
     assert one.events == []
+
+
+async def test_where_no_event_may_be_posted_the_metric_tells_and_where_nobody_answers_it_is_posted_later() -> None:
+    one = Sweep(application(paused()))
+    one.objects[APPLICATION] = application(paused())
+    assert await one.sweep.sweep("Application")
+    one.no_events = Unanswered("create", "/events")
+    await one.sweep.look()
+    assert one.gauge == 0
+    one.no_events = Forbidden("create", "/events", status=403)
+    await one.sweep.look()
+    assert one.gauge == 1
+    one.no_events = None
+    await one.sweep.look()
+    assert one.events == [], "it is told once"
 
 
 async def test_a_copy_that_does_not_lead_tells_nothing() -> None:
