@@ -38,6 +38,11 @@ def wait_for_reason(shop: Shop, kind: str, reason: str, *, name: str = "", secon
         raise AssertionError(f"{error}; incidents: {shop.kubectl('get', 'incidents', '-o', 'yaml')}") from error
 
 
+def refused_only(shop: Shop, reason: str, message: str) -> None:
+    """Wait until this alone stands against the action, in these words."""
+    wait_for(f"{reason} alone: {message}", lambda: shop.refusals(seconds=20) == {reason: message}, seconds=20)
+
+
 def wait_for_remediation(shop: Shop, *states: str, seconds: float = 60) -> Body:
     """Wait until the newest remediation is in one of these states, and return it."""
 

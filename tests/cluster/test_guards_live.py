@@ -4,15 +4,15 @@ import json
 import shlex
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 import yaml
 from tests.cluster.cluster import Cluster
-from tests.cluster.harness import OWN_NAMESPACE, Operator, Shop, policy, wait_for
-from tests.cluster.reading import condition, told, wait_for_reason, wait_for_remediation, wait_for_restarts
+from tests.cluster.harness import OWN_NAMESPACE, Operator, Shop, wait_for
+from tests.cluster.reading import condition, refused_only, told, wait_for_reason, wait_for_remediation, wait_for_restarts
 from tests.cluster.test_approval import approver, say, waiting
 
 pytestmark = pytest.mark.cluster
@@ -34,10 +34,15 @@ def refused(shop: Shop, reason: str, image: str = BAD) -> str:
     """See that only this reason stands against the action, that nothing was written, and return its message."""
     found = shop.refusals(reason=reason)
     assert list(found) == [reason]
+    untouched(shop, image)
+    return found[reason]
+
+
+def untouched(shop: Shop, image: str = BAD) -> None:
+    """See that nothing was intended or written."""
     assert shop.image() == image
     assert shop.items("remediations") == []
     assert shop.deployment_writes() == ([], [])
-    return found[reason]
 
 
 def undone(shop: Shop, *, image: str = GOOD, seconds: float = 60) -> None:
@@ -69,82 +74,6 @@ def config(shop: Shop, **spec: Any) -> Iterator[None]:
         shop.plane.kubectl("-n", OWN_NAMESPACE, "delete", "remediationconfig", "stopgap")
 
 
-# ------------------------------------------------------------------------------------------------------------ orders to stop
-
-
-@pytest.mark.parametrize("where", ["deployment/api", "remediationpolicy/web"])
-def test_a_pause_annotation_holds_until_it_is_removed(shop: Shop, where: str) -> None:
-    at_work(shop)
-    shop.kubectl("annotate", where, "stopgap.dev/pause=ana upgrades the database")
-    shop.release(BAD)
-    message = refused(shop, "Paused")
-    named = {"deployment/api": f"deployment/api in {shop.name}", "remediationpolicy/web": "policy web"}[where]
-    assert message == f"annotation stopgap.dev/pause on {named}: ana upgrades the database"
-    shop.kubectl("annotate", where, "stopgap.dev/pause-")
-    undone(shop)
-
-
-def test_a_pause_annotation_on_the_namespace_holds_until_it_is_removed(shop: Shop) -> None:
-    at_work(shop)
-    shop.plane.kubectl("annotate", "namespace", shop.name, "stopgap.dev/pause=game day")
-    shop.release(BAD)
-    assert refused(shop, "Paused") == f"annotation stopgap.dev/pause on namespace {shop.name}: game day"
-    shop.plane.kubectl("annotate", "namespace", shop.name, "stopgap.dev/pause-")
-    look_again(shop)
-    undone(shop)
-
-
-def test_a_pause_request_in_the_policy_names_who_asked_and_a_freeze_window_until_when_and_whom_it_lets_through(shop: Shop) -> None:
-    asked = policy(pauseRequests=[{"name": "ana", "reason": "db upgrade"}])
-    shop.apply(asked)
-    shop.deploy(GOOD)
-    shop.settle()
-    shop.release(BAD)
-    assert refused(shop, "Paused") == "ana paused policy web: db upgrade"
-
-    opened = datetime.fromtimestamp(time.time() - 60, UTC).replace(second=0, microsecond=0)
-    closes = f"{opened + timedelta(hours=2):%Y-%m-%dT%H:%M:%SZ}"
-    cron = f"{opened.minute} {opened.hour} * * *"
-    window = {"cron": cron, "duration": "2h", "reason": "quarter end", "allowSeverities": ["P1"]}
-    shop.policy(guards={"cooldown": "1s", "freezeWindows": [window]})
-    message = refused(shop, "FreezeWindow")
-    assert message.startswith(f"freeze window '{cron}' (UTC, 2h) of policy web: quarter end; nothing new is done until ")
-    assert message.endswith(f"({closes}). Severity P1 is let through (spec.severity of the Incident)")
-    incident = wait_for_reason(shop, "ActionAllowed", "FreezeWindow")
-    assert incident["status"]["decision"]["nextAllowedTime"] == closes
-    shop.kubectl("patch", "incident", "api-1", "--type=merge", "-p", '{"spec":{"severity":"P1"}}')
-    undone(shop)
-
-
-def test_a_pause_request_in_the_config_stops_every_policy(shop: Shop) -> None:
-    at_work(shop)
-    with config(shop, pauseRequests=[{"name": "platform", "reason": "datacentre move"}]):
-        shop.release(BAD)
-        assert refused(shop, "Paused") == "platform paused the RemediationConfig: datacentre move"
-    undone(shop)
-
-
-def test_the_platform_s_ceiling_is_stronger_than_an_automatic_policy(shop: Shop) -> None:
-    at_work(shop)
-    with config(shop, maxMode="Observe"):
-        shop.release(BAD)
-        message = refused(shop, "ObserveOnly")
-        assert "RemediationConfig" in message
-        assert "maxMode" in message
-    undone(shop)
-
-
-def test_an_excluded_namespace_is_observed_and_left_alone(shop: Shop) -> None:
-    at_work(shop)
-    with config(shop, excludedNamespaces=["kube-*", "stopgap-system", f"{shop.name[:-2]}*"]):
-        shop.release(BAD)
-        assert refused(shop, "Excluded") == f"namespace {shop.name} is excluded by the RemediationConfig (spec.excludedNamespaces)"
-    undone(shop)
-
-
-# --------------------------------------------------------------------------------------------------------------- approvals
-
-
 @pytest.fixture(scope="module", autouse=True)
 def unanswered(control_plane: Cluster, operator: Operator) -> Iterator[Shop]:  # noqa: ARG001 - it has installed the kinds
     """An action that nobody says a word to for a minute, the least that can be asked for: it passes beside the other tests."""
@@ -154,19 +83,88 @@ def unanswered(control_plane: Cluster, operator: Operator) -> Iterator[Shop]:  #
     made.leave()
 
 
-def test_what_nobody_approved_in_time_is_never_done_and_can_be_approved_no_more(unanswered: Shop, shop: Shop) -> None:
-    incident = wait_for_reason(unanswered, "ActionAllowed", "NoStepApplies", seconds=100)
-    assert told(incident).count("ApprovalExpired") == 1
-    assert "tried in this incident already: undo (Expired)" in condition(incident, "ActionAllowed")["message"]
-    assert condition(incident, "Escalated")["reason"] == "LadderExhausted"
-    assert "Expired, nobody approved it in time; decide by hand" in condition(incident, "Escalated")["message"]
-    (one,) = unanswered.items("remediations")
-    assert one["status"]["state"] == "Expired"
-    assert "only what waits can be approved or rejected" in say(unanswered, one["metadata"]["name"], "Approved")
-    approver(shop, "ana")
-    assert "is forbidden" in say(unanswered, one["metadata"]["name"], "Approved", user="ana"), "she approves next door only"
-    assert unanswered.image() == BAD
-    assert unanswered.deployment_writes() == ([], [])
+# ------------------------------------------------------------------------------------------------------------ orders to stop
+
+
+@contextmanager
+def paused(shop: Shop, where: str, why: str) -> Iterator[None]:
+    """Set the pause annotation, and remove it again."""
+    kubectl = shop.plane.kubectl if where.startswith("namespace") else shop.kubectl
+    kubectl("annotate", where, f"stopgap.dev/pause={why}")
+    try:
+        yield
+    finally:
+        kubectl("annotate", where, "stopgap.dev/pause-")
+
+
+@contextmanager
+def in_policy(shop: Shop, **spec: Any) -> Iterator[None]:
+    """Declare something in the policy, and take it back."""
+    shop.policy(**spec)
+    try:
+        yield
+    finally:
+        shop.policy()
+
+
+def orders(shop: Shop) -> list[tuple[AbstractContextManager[None], str, str]]:
+    """Return every place where a person stops Stopgap, and what is told then. No two of the same object follow one another."""
+    mark, space = "annotation stopgap.dev/pause on", shop.name
+    return [
+        (paused(shop, "deployment/api", "db upgrade"), "Paused", f"{mark} deployment/api in {space}: db upgrade"),
+        (
+            config(shop, pauseRequests=[{"name": "platform", "reason": "datacentre move"}]),
+            "Paused",
+            "platform paused the RemediationConfig: datacentre move",
+        ),
+        (paused(shop, "remediationpolicy/web", "audit"), "Paused", f"{mark} policy web: audit"),
+        (
+            config(shop, maxMode="Observe"),
+            "ObserveOnly",
+            "the RemediationConfig allows no more than mode Observe (spec.maxMode); the platform's owner can raise it",
+        ),
+        (paused(shop, f"namespace/{space}", "game day"), "Paused", f"{mark} namespace {space}: game day"),
+        (in_policy(shop, pauseRequests=[{"name": "ana", "reason": "db move"}]), "Paused", "ana paused policy web: db move"),
+        (
+            config(shop, excludedNamespaces=["kube-*", "stopgap-system", f"{space[:-2]}*"]),
+            "Excluded",
+            f"namespace {space} is excluded by the RemediationConfig (spec.excludedNamespaces)",
+        ),
+    ]
+
+
+def test_each_order_to_stop_holds_alone_and_a_freeze_window_until_it_closes_but_for_whom_it_lets_through(shop: Shop) -> None:
+    at_work(shop)
+    held = ExitStack()
+    try:
+        for order, reason, message in orders(shop):
+            # The next one is given before the last one is lifted, so that nothing is done in between.
+            following = ExitStack()
+            following.enter_context(order)
+            held.close()
+            held = following
+            if shop.image() == GOOD:
+                shop.release(BAD)
+            refused_only(shop, reason, message)
+            untouched(shop)
+
+        opened = datetime.fromtimestamp(time.time() - 60, UTC).replace(second=0, microsecond=0)
+        closes = f"{opened + timedelta(hours=2):%Y-%m-%dT%H:%M:%SZ}"
+        cron = f"{opened.minute} {opened.hour} * * *"
+        window = {"cron": cron, "duration": "2h", "reason": "quarter end", "allowSeverities": ["P1"]}
+        shop.policy(guards={"cooldown": "1s", "freezeWindows": [window]})
+    finally:
+        held.close()
+    incident = wait_for_reason(shop, "ActionAllowed", "FreezeWindow")
+    untouched(shop)
+    decision = incident["status"]["decision"]
+    assert [one["reason"] for one in decision["refusals"]] == ["FreezeWindow"]
+    message = decision["refusals"][0]["message"]
+    assert message.startswith(f"freeze window '{cron}' (UTC, 2h) of policy web: quarter end; nothing new is done until ")
+    assert message.endswith(f"({closes}). Severity P1 is let through (spec.severity of the Incident)")
+    assert decision["nextAllowedTime"] == closes
+    shop.kubectl("patch", "incident", "api-1", "--type=merge", "-p", '{"spec":{"severity":"P1"}}')
+    undone(shop)
 
 
 # ------------------------------------------------------------------------------------------------------------------ rights
@@ -211,12 +209,11 @@ def test_a_release_that_forbids_it_is_not_rolled_back_over(shop: Shop) -> None:
     assert "2 is annotated stopgap.dev/rollback: Forbidden" in refused(shop, "RollbackForbidden", BAD2)
 
 
-@pytest.mark.parametrize("image", ["shop/api:latest", "registry.local:5000/shop/api"])
-def test_an_image_that_may_be_another_by_now_is_not_gone_back_to(shop: Shop, image: str) -> None:
-    at_work(shop, image)
+def test_an_image_that_may_be_another_by_now_is_not_gone_back_to(shop: Shop) -> None:
+    at_work(shop, "registry:5000/api")
     shop.release(BAD)
     assert refused(shop, "MutableImage") == (
-        f"{image} of the older template names no fixed version, so it may pull the bad image; use a version tag or a digest"
+        "registry:5000/api of the older template names no fixed version, so it may pull the bad image; use a version tag or a digest"
     )
 
 
@@ -351,3 +348,21 @@ def test_a_helm_release_is_no_reason_to_wait_but_its_next_upgrade_is_warned_of(s
     assert drift["message"] == (
         "Helm release web in releases still holds the bad version: its next upgrade brings it back. helm rollback, or fix the chart"
     )
+
+
+# --------------------------------------------------------------------------- what nobody answers, after everything else
+
+
+def test_what_nobody_approved_in_time_is_never_done_and_can_be_approved_no_more(unanswered: Shop, shop: Shop) -> None:
+    incident = wait_for_reason(unanswered, "ActionAllowed", "NoStepApplies", seconds=100)
+    assert told(incident).count("ApprovalExpired") == 1
+    assert "tried in this incident already: undo (Expired)" in condition(incident, "ActionAllowed")["message"]
+    assert condition(incident, "Escalated")["reason"] == "LadderExhausted"
+    assert "Expired, nobody approved it in time; decide by hand" in condition(incident, "Escalated")["message"]
+    (one,) = unanswered.items("remediations")
+    assert one["status"]["state"] == "Expired"
+    assert "only what waits can be approved or rejected" in say(unanswered, one["metadata"]["name"], "Approved")
+    approver(shop, "ana")
+    assert "is forbidden" in say(unanswered, one["metadata"]["name"], "Approved", user="ana"), "she approves next door only"
+    assert unanswered.image() == BAD
+    assert unanswered.deployment_writes() == ([], [])

@@ -248,6 +248,12 @@ def test_a_second_incident_of_the_same_workload_says_which_one_is_handled_and_a_
     over = closed(shop, "me-too")
     assert condition(over, "Resolved")["message"] == "incident api-1, of which this is a duplicate, is over"
     assert names(shop) == ["api-1", "me-too"]
+    closed(shop, "api-1")
+    shop.policy(mode="Observe", resolution={"after": "4m"})  # a new spec is answered at once, with all figures
+    record = wait_for(
+        "what came of it is counted", lambda: shop.get("rpol", "web")["status"]["record"]["acted"] and shop.get("rpol", "web")
+    )
+    assert {key: count for key, count in record["status"]["record"].items() if count} == {"wouldHaveActed": 1, "acted": 1, "succeeded": 1}
 
 
 def test_an_incident_that_is_deleted_during_the_proof_leaves_nothing_behind(shop: Shop) -> None:
