@@ -282,19 +282,18 @@ def stopped_after_one(shop: Shop, reason: str) -> str:
     return message
 
 
-def test_soon_after_an_action_the_next_incident_waits_for_the_cooldown(shop: Shop) -> None:
-    after_a_first_incident(shop, {"cooldown": "10m"})
+def test_the_next_incident_waits_for_the_cooldown_and_a_budget_holds_across_incidents(shop: Shop) -> None:
+    once = {"count": 1, "within": "1h"}
+    after_a_first_incident(shop, {"cooldown": "10m", "maxActions": once})
     message = stopped_after_one(shop, "CooldownActive")
     assert "the last action on this workload was " in message
     assert "s ago; the policy wants 10m between" in message
-    refusal = shop.refusals(reason="CooldownActive")
-    assert list(refusal) == ["CooldownActive"]
+    assert list(shop.refusals(reason="CooldownActive")) == ["CooldownActive", "RateLimited"]
 
-
-def test_a_policy_s_budget_holds_across_incidents(shop: Shop) -> None:
-    after_a_first_incident(shop, {"cooldown": "1s", "maxActions": {"count": 1, "within": "1h"}})
+    shop.policy(guards={"cooldown": "1s", "maxActions": once})
     message = stopped_after_one(shop, "RateLimited")
     assert "1 actions within 1h on policy web; at most 1 are allowed" in message
+    assert list(shop.refusals(reason="RateLimited")) == ["RateLimited"]
 
 
 def test_an_incident_that_used_up_its_actions_is_handed_to_people(shop: Shop) -> None:

@@ -20,7 +20,7 @@ def owned(scene: Scene) -> None:
     gitops.install_tools(scene.plane)
     account = "--serviceaccount=stopgap-system:stopgap"
     shop.kubectl("create", "rolebinding", "stopgap-suspend-owner", "--clusterrole=stopgap-action-suspend-owner", account)
-    scene.shop.policy(gitOps="SuspendOwner")
+    scene.shop.policy(gitOps="SuspendOwner", verification={"healthyFor": "1s", "timeout": "60s"}, resolution={"after": "1s"})
     shop.deploy(GOOD)
     gitops.application(shop, automated=SELF_HEAL)
     shop.settle()
