@@ -144,7 +144,7 @@ class Programs:
         ]
 
     def controller_manager(self) -> list[str]:
-        """All controllers; Deployments move as fast as the API server lets them."""
+        """All controllers; Deployments move as fast as the API server lets them, and autoscalers do not wait 15 s for their next round."""
         return [
             str(self.binaries / "kube-controller-manager"),
             f"--kubeconfig={self.kubeconfig('controller-manager')}",
@@ -156,6 +156,7 @@ class Programs:
             f"--kube-api-burst={BURST}",
             "--concurrent-deployment-syncs=20",
             "--concurrent-replicaset-syncs=20",
+            "--horizontal-pod-autoscaler-sync-period=2s",
         ]
 
     def scheduler(self) -> list[str]:
