@@ -139,10 +139,8 @@ def test_who_may_not_get_a_dsn_has_no_database_looked_into_nor_queries_ended(sho
     ref = {"secretRef": {"name": "db", "key": "dsn"}}
     looking = yaml.safe_dump(policy("eye", steps=[], triggers=[{"name": "slow", "postgres": {**ref, "longestQueryAbove": "5m"}}]))
     ending = yaml.safe_dump(policy("hand", steps=[{"name": "cancel", "when": {}, "postgres": {**ref, "queriesLongerThan": "5m"}}]))
-    for body, what in ((looking, "trigger"), (ending, "step")):
-        assert f"dora may not get a Secret in {shop.name} that a postgres {what} names" in as_user(
-            shop, developer, "create", "-f", "-", stdin=body
-        )
+    for body, said in ((looking, "a Secret"), (ending, "every Secret")):
+        assert f"dora may not get {said} in {shop.name} that" in as_user(shop, developer, "create", "-f", "-", stdin=body)
     shop.kubectl("create", "role", "dsn", "--verb=get", "--resource=secrets", "--resource-name=db")
     grant(shop, developer, "dsn", kind="role")
     may(shop, developer, "get", "secrets/db")
@@ -193,6 +191,69 @@ def test_a_right_to_what_scales_or_deploys_is_asked_for_where_that_is_installed(
 
     wait_for("everything that is asked for is granted", granted, seconds=20)
     assert lacking == {"applications", "helmreleases", "kustomizations"}
+
+
+def stepped(**step: object) -> str:
+    return yaml.safe_dump(policy("one", steps=[{"name": "one", "when": {}, **step}]))
+
+
+def token(name: str = "unleash") -> dict[str, object]:
+    return {"name": "Authorization", "secretRef": {"name": name, "key": "token"}}
+
+
+def patching(resource: str = "ingresses", *, group: str = "networking.k8s.io/", **how: object) -> dict[str, object]:
+    ref = {"apiVersion": f"{group}v1", "kind": "Ingress", "resource": resource, "name": "front"}
+    return {"objectRef": ref, **(how or {"merge": '{"spec": {"ingressClassName": "x"}}'})}
+
+
+def test_a_policy_names_no_secret_and_patches_no_object_that_its_author_may_not(shop: Shop, developer: str) -> None:
+    call = {
+        "url": "http://admin.shop.svc/",
+        "headers": [token()],
+        "restore": {"url": "http://admin.shop.svc/", "headers": [token("other")]},
+    }
+    create = ("create", "--dry-run=server", "-f", "-")
+    assert "dora may not get every Secret" in (said := as_user(shop, developer, *create, stdin=stepped(http=call)))
+    assert "unleash,other" in said
+    shop.kubectl("create", "role", "reader", "--verb=get", "--resource=secrets", "--resource-name=unleash", "--resource-name=other")
+    grant(shop, developer, "reader", kind="role")
+    may(shop, developer, "get", "secrets/unleash")
+    assert "created" in as_user(shop, developer, *create, stdin=stepped(http=call))
+    # As many as a policy may name are asked about within the budget of one decision.
+    steps = [{"name": f"s{n}", "when": {}, "http": call} for n in range(5)]
+    full = [*steps[:4], *({"name": f"p{n}", "when": {}, "patch": patching(apply='{"a": 1}')} for n in range(2))]
+    assert "that the steps patch" in as_user(shop, developer, *create, stdin=yaml.safe_dump(policy("full", steps=full)))
+    assert "created" in shop.kubectl(*create, stdin=yaml.safe_dump(policy("full", steps=full)))
+    assert "at most 8 Secrets" in as_user(shop, developer, *create, stdin=yaml.safe_dump(policy("more", steps=steps)))
+
+    merge, apply, status = patching(), patching(apply='{"spec": {}}'), patching(merge='{"status": {}}', status=True)
+    for one in (merge, apply, status):
+        assert "dora may not change (or create and delete) every object" in as_user(shop, developer, *create, stdin=stepped(patch=one))
+    shop.kubectl("create", "role", "patcher", "--verb=patch", "--resource=ingresses.networking.k8s.io", "--resource-name=front")
+    grant(shop, developer, "patcher", kind="role")
+    may(shop, developer, "patch", "ingresses.networking.k8s.io/front")
+    assert "created" in as_user(shop, developer, *create, stdin=stepped(patch=merge))
+    for one in (apply, status):
+        assert "dora may not change (or create and delete) every object" in as_user(shop, developer, *create, stdin=stepped(patch=one))
+
+
+@pytest.mark.parametrize(
+    ("step", "says"),
+    [
+        pytest.param({"patch": patching("deployments", group="apps/")}, "run pods", id="a workload"),
+        pytest.param({"patch": patching("roles", group="rbac.authorization.k8s.io/")}, "rights", id="a role"),
+        pytest.param({"patch": patching("secrets", group="")}, "only configmaps and services", id="a Secret"),
+        pytest.param({"patch": patching(merge='{"a": 1}', apply='{"a": 1}')}, "either what is merged", id="both"),
+        pytest.param(
+            {"http": {"url": "http://a.svc/", "headers": [{"name": "Authorization", "value": "x"}]}}, "holds a secret", id="a token"
+        ),
+        pytest.param({"http": {"url": "http://a.svc/", "headers": [{"name": "Host", "value": "x"}]}}, "set by Stopgap", id="a host"),
+        pytest.param({"http": {"url": "http://a.svc/"}, "revert": {"on": "Resolved"}}, "only what is temporary", id="nothing to put back"),
+    ],
+)
+def test_the_api_server_refuses_what_no_policy_does(shop: Shop, step: dict[str, object], says: str) -> None:
+    with pytest.raises(KubectlError, match=says):
+        shop.kubectl("create", "--dry-run=server", "-f", "-", stdin=stepped(**step))
 
 
 def test_only_stopgap_writes_its_records(shop: Shop) -> None:

@@ -4,6 +4,7 @@ from typing import ClassVar, Final, Protocol, get_args
 
 from stopgap.actions.http import Http
 from stopgap.actions.job import Job
+from stopgap.actions.patch import Patch
 from stopgap.actions.postgres import Postgres
 from stopgap.actions.restart import Restart
 from stopgap.actions.rollback import Rollback
@@ -43,6 +44,7 @@ class OneAction(ApiModel):
     http: Http | None = None
     postgres: Postgres | None = None
     job: Job | None = None
+    patch: Patch | None = None
 
     @property
     def action(self) -> Action | None:
@@ -52,4 +54,4 @@ class OneAction(ApiModel):
 
 ACTIONS: Final[tuple[type[Action], ...]] = tuple(get_args(field.annotation)[0] for field in OneAction.model_fields.values())
 
-__all__ = ["ACTIONS", "Action", "Http", "Job", "OneAction", "Postgres", "Restart", "Rollback", "Scale"]
+__all__ = ["ACTIONS", "Action", "Http", "Job", "OneAction", "Patch", "Postgres", "Restart", "Rollback", "Scale"]

@@ -100,12 +100,13 @@ class Step(OneAction, Meant):
             "a step has exactly one action, such as rollback: {}",
         ),
         Rule(
-            "!has(self.revert) || has(self.scale) || (has(self.http) && has(self.http.restore))",
-            "only what is temporary can be reverted: scale, or http with a restore; everything else stays",
+            "!has(self.revert) || has(self.scale) || has(self.patch) || (has(self.http) && has(self.http.restore))",
+            "only what is temporary can be reverted: scale, patch, or http with a restore; everything else stays",
         ),
     )
     revert: Revert | None = None
-    """When what it changed is put back. Default for scale: with the incident (`on: Resolved`); for http: by a person (`on: Manual`)."""
+    """When what it changed is put back. Default for scale: with the incident (`on: Resolved`); for http and
+    patch: by a person (`on: Manual`)."""
 
     @property
     def changed_within(self) -> timedelta | None:

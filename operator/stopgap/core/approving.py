@@ -108,11 +108,7 @@ def _approved(case: Case, waiting: Remediation, found: tuple[Finding, ...]) -> D
         first = choice.refused[0]
         message = f"approved by {consent.who(waiting)}, and refused: {'; '.join(one.message for one in choice.refused)}"
         return _ended(case, waiting, found, End(RemediationState.REFUSED, first.reason, message))
-    if (
-        choice.plan is None
-        or choice.step is None
-        or not _same(case, choosing.stored(choice.plan, "", choice.step, choosing.own_names(case)), waiting)
-    ):
+    if choice.plan is None or choice.step is None or not _same(case, choosing.stored(choice.plan, "", choice.step), waiting):
         message = "the action would be another one by now, so it is decided afresh"
         return _ended(case, waiting, found, End(RemediationState.SUPERSEDED, Reason.Superseded, message))
     story = lifecycle.decision(told(case, found), choice.step.name, choice.summary, (), allowed=True)

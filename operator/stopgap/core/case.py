@@ -16,6 +16,7 @@ from stopgap.core.storm import Breaker
 from stopgap.model.change import Field
 from stopgap.model.database import Wanted
 from stopgap.model.observation import Finding, Live, Observation, Refusal, Right
+from stopgap.model.patch import ObjectAt
 from stopgap.model.reasons import Reason
 
 IDLE_LOOK: Final = timedelta(seconds=30)
@@ -144,6 +145,8 @@ class Reads:
     """UIDs of ReplicaSets whose templates are needed."""
     scaler: bool = False
     """What scales the workload, and what limits scaling it."""
+    objects: frozenset[ObjectAt] = frozenset()
+    """Other objects of the namespace."""
     needs: frozenset[Right] = frozenset()
     """Rights that the API server is asked about."""
     lists: frozenset[Wanted] = frozenset()
@@ -156,7 +159,8 @@ class Reads:
     def covered_by(self, live: Live) -> bool:
         """Whether all of it was read."""
         known = self.replica_sets <= live.replica_sets | live.templates.keys() and (live.scaler_known or not self.scaler)
-        return known and self.needs <= live.rights.keys() and self.lists <= live.listings.keys()
+        asked = self.needs <= live.rights.keys() and self.objects <= live.objects.keys() and self.lists <= live.listings.keys()
+        return known and asked
 
     def beside(self, live: Live) -> "Reads":
         """Read it together with what was read so far."""
@@ -164,6 +168,7 @@ class Reads:
             live=True,
             replica_sets=self.replica_sets | live.replica_sets,
             scaler=self.scaler or live.scaler_known,
+            objects=self.objects | live.objects.keys(),
             needs=self.needs | live.rights.keys(),
             lists=self.lists | live.listings.keys(),
         )

@@ -1,6 +1,6 @@
 """Choose, guard, plan: which step of the ladder is meant, what stands against it, and the intent when nothing does."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final
@@ -15,7 +15,6 @@ from stopgap.core.case import NOTHING, Case, Intent, Reads
 from stopgap.core.situation import Situation
 from stopgap.model import duration
 from stopgap.model.change import Aim, Known, Plan
-from stopgap.model.http import put_in
 from stopgap.model.observation import Finding, Refusal
 from stopgap.model.reasons import Reason
 from stopgap.model.refs import ObjectRef, TargetUidRef
@@ -122,19 +121,10 @@ def _weigh(case: Case, policy: Policy, step: Step, found: tuple[Finding, ...], *
     refused, aim, plan = guards.refusals(situation), situation.aim, situation.plan
     if isinstance(aim, Refusal):
         return Choice(step, f"step {step.name}: {step.action.name}", refused)
-    summary = plan.summary if isinstance(plan, Plan) else aim.summary
-    if situation.outside:
-        summary = put_in(summary, own_names(case))
-    else:
+    summary = situation.summary
+    if not situation.outside:
         summary = f"{summary}{_lasted(case, aim)}{suspending.said(case)}{stateful.said(case, step)}"
     return Choice(step, summary, refused, plan if isinstance(plan, Plan) else None, _reads(case, aim, refused))
-
-
-def own_names(case: Case) -> dict[str, str]:
-    """Return what a policy may leave open in what is done outside the workload; all of it is known once there is an incident."""
-    namespace, _, name = case.seen.target
-    names = {"NAMESPACE": namespace, "NAME": name}
-    return names | ({"INCIDENT": case.incident.metadata.name, "SEVERITY": severity.in_force(case, ())} if case.incident else {})
 
 
 def _lasted(case: Case, aim: Aim) -> str:
@@ -205,7 +195,14 @@ def _reads(case: Case, aim: Aim, refused: tuple[Refusal, ...]) -> Reads:
     seen = case.seen
     previous = next((one.uid for one in seen.revisions if seen.newest and one.uid != seen.newest.uid), "")
     sets = {aim.back_to.uid, previous or aim.back_to.uid} if aim.back_to else set()
-    wanted = Reads(True, frozenset(sets), aim.scaler, aim.needs, frozenset({aim.lists} if aim.lists else ()))
+    wanted = Reads(
+        live=True,
+        replica_sets=frozenset(sets),
+        scaler=aim.scaler,
+        objects=aim.objects,
+        needs=aim.needs,
+        lists=frozenset({aim.lists} if aim.lists else ()),
+    )
     if (live := seen.live) is None:
         return wanted
     # What was read so far is read again with it, for by that the steps before this one are passed over.
@@ -222,6 +219,7 @@ def _together(rungs: Sequence[Choice]) -> Reads:
         live=bool(wanted),
         replica_sets=frozenset().union(*(one.replica_sets for one in wanted)),
         scaler=any(one.scaler for one in wanted),
+        objects=frozenset().union(*(one.objects for one in wanted)),
         needs=frozenset().union(*(one.needs for one in wanted)),
         lists=rungs[0].reads.lists,
     )
@@ -241,7 +239,7 @@ def intent(case: Case, choice: Choice, found: tuple[Finding, ...]) -> Intent | N
         step=step.name,
         attempt=len(case.of_incident()) + 1,
         action=plan.action,
-        plan=suspending.with_pause(case, stored(plan, choice.summary, step, own_names(case))),
+        plan=suspending.with_pause(case, stored(plan, choice.summary, step)),
         generation=work.generation,
         not_after=case.now + ACT_WITHIN,
         expires_at=case.now + policy.spec.guards.approval_timeout if asks else None,
@@ -255,8 +253,8 @@ def intent(case: Case, choice: Choice, found: tuple[Finding, ...]) -> Intent | N
     return Intent(spec)
 
 
-def stored(plan: Plan, summary: str, step: Step, names: Mapping[str, str]) -> RemediationPlan:
-    """Return a plan as it stands in the record; `names` are put in where the policy left them open."""
+def stored(plan: Plan, summary: str, step: Step) -> RemediationPlan:
+    """Return a plan as it stands in the record."""
     scaler = plan.scaler
     return RemediationPlan(
         summary=summary,
@@ -271,7 +269,7 @@ def stored(plan: Plan, summary: str, step: Step, names: Mapping[str, str]) -> Re
         scaler=PlannedScaler(kind=scaler.kind, name=scaler.name, uid=scaler.uid) if scaler else None,
         before=plan.before,
         ours=plan.ours,
-        outside=plan.outside.filled(names) if plan.outside else None,
+        outside=plan.outside,
         revert=_planned_revert(plan, step.revert),
     )
 

@@ -8,10 +8,11 @@ from typing import Final
 from stopgap.api.plan import PlannedScaler
 from stopgap.api.remediation import Remediation
 from stopgap.core.case import Case, Lent
+from stopgap.model import patch
 from stopgap.model.change import Field
 from stopgap.model.workload import Workload
 
-RESTORE: Final = "stopgap.dev/restore"
+RESTORE: Final = patch.RESTORE
 _MOST: Final = 2**31 - 1
 
 

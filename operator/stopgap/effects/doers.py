@@ -9,6 +9,7 @@ from stopgap.effects.index import Index
 from stopgap.effects.jobs import Jobs
 from stopgap.effects.kube import Kube
 from stopgap.effects.outside import Doer, Outsider
+from stopgap.effects.patching import Patcher
 from stopgap.effects.polling import Polling
 from stopgap.effects.record import Recorder
 from stopgap.effects.rights import Rights
@@ -23,5 +24,6 @@ def executor(  # noqa: PLR0913 - all that it takes to do anything
         "http": Caller(polling.egress, Secrets(kube, rights.own_namespace)),
         "postgres": Ender(polling.databases),
         "job": Jobs(kube),
+        "patch": Patcher(kube),
     }
     return Executor(kube, index, rights, Outsider(recorder, doers, leading=leading, now=kube.clock.now))

@@ -13,7 +13,7 @@ from stopgap.core.case import Lent
 from stopgap.core.limits import PAUSE, pause_mark
 from stopgap.core.marks import lent_by, mark
 from stopgap.core.restoring import Put
-from stopgap.effects import objects
+from stopgap.effects import objects, patching
 from stopgap.effects.errors import Conflict, Forbidden, Invalid, KubeError, NotFound, Rejected, TooManyRequests, Unanswered, Unreachable
 from stopgap.effects.index import Index
 from stopgap.effects.jobs import Jobs
@@ -160,9 +160,9 @@ class Executor:
 
     async def give_back(self, remediation: Remediation) -> bool:
         """Give up the ownership of the fields we wrote: one metadata-only patch. Says whether they are given back."""
-        if remediation.spec.plan.outside is not None:
-            return True
-        return await self._objects.give_back(place_of(remediation))
+        outside = remediation.spec.plan.outside is not None
+        where = patching.written(remediation) if outside else place_of(remediation)
+        return where is None or await self._objects.give_back(where)
 
 
 def _digest(where: Place, value: Any) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Collection
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final
@@ -23,7 +24,9 @@ from stopgap.effects.standing import Standings
 from stopgap.effects.written import PLURALS
 from stopgap.model.base import Permission
 from stopgap.model.database import Listing, Wanted
+from stopgap.model.merging import Json
 from stopgap.model.observation import Live, Pausable
+from stopgap.model.patch import ObjectAt
 from stopgap.model.query import Silence
 from stopgap.model.refs import Target
 from stopgap.model.template import Template
@@ -114,6 +117,7 @@ class LiveReads:
             or reads.scaler
             or reads.needs
             or reads.lists
+            or reads.objects
             or owners.owner(work) is not None
             or not self._rights.known(work.namespace, PLURALS[work.kind])
         ):
@@ -141,13 +145,17 @@ class LiveReads:
         work = case.seen.workload
         if work is None:
             raise ValueError(f"{case.seen.target} has no workload to read about")
-        scaling, standing, templates, (ownership, pausable), may_patch, (rights, listings) = await asyncio.gather(
+        scaling, standing, templates, (ownership, pausable), may_patch, (rights, objects, listings) = await asyncio.gather(
             self._scaling(work, wanted=reads.scaler),
             self._standings.of(case),
             self._templates(work.target, _names(case, reads)),
             self._ownership(work),
             self._rights.may_patch(work.namespace, resource=PLURALS[work.kind]),
-            asyncio.gather(self._rights.of(work.namespace, reads.needs), self._listings(reads.lists)),
+            asyncio.gather(
+                self._rights.of(work.namespace, reads.needs),
+                self._objects(work.namespace, reads.objects),
+                self._listings(reads.lists),
+            ),
         )
         scaler = scaling.scaler if scaling else None
         return Live(
@@ -160,6 +168,7 @@ class LiveReads:
             may_patch=may_patch,
             rights=rights,
             listings=listings,
+            objects=objects,
             replica_sets=reads.replica_sets,
             scaler=scaler,
             scaler_known=scaling is not None,
@@ -168,6 +177,16 @@ class LiveReads:
             policy_current=standing.policy_current,
             config_readable=standing.config_readable,
         )
+
+    async def _objects(self, namespace: str, wanted: Collection[ObjectAt]) -> dict[ObjectAt, Json | None]:
+        async def one(at: ObjectAt) -> Json | None:
+            try:
+                body: Json = msgspec.json.decode(await self._kube.get(item(at.api_version, at.resource, at.name, namespace=namespace)))
+            except (NotFound, Forbidden):
+                return None
+            return body
+
+        return dict(zip(wanted, await asyncio.gather(*(one(at) for at in wanted)), strict=True))
 
     async def _scaling(self, work: Workload, *, wanted: bool) -> Scaling | None:
         return await self._scalers.read(work) if wanted else None

@@ -68,7 +68,9 @@ class Rights:
         self._known = {key: known for key, known in self._known.items() if key[0] != namespace}
 
     async def _ask(self, namespace: str, right: Right) -> bool:
-        attributes = {"namespace": namespace, "verb": right.verb, "group": right.group, "resource": right.resource, "name": right.name}
+        resource, _, subresource = right.resource.partition("/")
+        attributes = {"namespace": namespace, "verb": right.verb, "group": right.group, "resource": resource, "name": right.name}
+        attributes |= {"subresource": subresource} if subresource else {}
         body: dict[str, Any] = {
             "apiVersion": "authorization.k8s.io/v1",
             "kind": "SelfSubjectAccessReview",

@@ -12,6 +12,7 @@ from stopgap.model.deed import Deed
 from stopgap.model.http import HttpChange
 from stopgap.model.job import JobRun
 from stopgap.model.observation import Right, Scaler
+from stopgap.model.patch import ObjectAt, PatchChange
 from stopgap.model.template import Template
 from stopgap.model.workload import Revision
 
@@ -60,6 +61,8 @@ class Aim:
     """The ReplicaSet whose template is put back."""
     scaler: bool = False
     """Whether the autoscaler of the workload has to be read before anything can be planned."""
+    objects: frozenset[ObjectAt] = frozenset()
+    """Other objects that have to be read before anything can be planned."""
     needs: frozenset[Right] = frozenset()
     """What an action outside the workload needs to be allowed to do: the API server is asked before anything is planned."""
     lists: Wanted | None = None
@@ -69,12 +72,15 @@ class Aim:
 class Outside(ApiModel):
     """What is done outside the workload: exactly one thing, under the name of its action."""
 
-    cel: ClassVar = (Rule("[has(self.http), has(self.job), has(self.postgres)].exists_one(x, x)", "exactly one thing is done"),)
+    cel: ClassVar = (
+        Rule("[has(self.http), has(self.patch), has(self.job), has(self.postgres)].exists_one(x, x)", "exactly one thing is done"),
+    )
     http: HttpChange | None = None
     """The HTTP call that is sent, and the one that puts it back. Secrets are read when it is sent."""
+    patch: PatchChange | None = None
+    """The object that is changed, and what was there before."""
     job: JobRun | None = None
     """The Job that is run, under a name that its Remediation gives it."""
-
     postgres: EndQueries | None = None
     """The queries of a database that are ended. Nothing puts them back."""
 

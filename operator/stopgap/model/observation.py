@@ -6,6 +6,8 @@ from datetime import datetime, timedelta
 
 from stopgap.model.alert import Alert
 from stopgap.model.database import Listing, Wanted
+from stopgap.model.merging import Json
+from stopgap.model.patch import ObjectAt
 from stopgap.model.query import Sample, Silence
 from stopgap.model.reasons import Reason
 from stopgap.model.refs import Target
@@ -37,15 +39,15 @@ class Right:
     verb: str
     group: str
     resource: str
+    """With its subresource, where that is meant: `rollouts/status`."""
     name: str = ""
     """Empty: any object of that kind."""
     platform: bool = False
     """In Stopgap's own namespace instead."""
 
     def __str__(self) -> str:
-        """Read as a person would say it: `get secrets/unleash`."""
-        resource = f"{self.resource}.{self.group}" if self.group else self.resource
-        return f"{self.verb} {resource}{f'/{self.name}' if self.name else ''}"
+        """Read as a person would say it: `get secrets unleash`."""
+        return f"{self.verb} {self.resource}{f' of {self.group}' if self.group else ''}{f' {self.name}' if self.name else ''}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,8 @@ class Live:
     """Whether the API server allows what an action outside the workload needs, as far as it was asked."""
     listings: Mapping[Wanted, Listing | Silence] = field(default_factory=dict)
     """Queries of databases that an action could end, as far as they were asked for; or why they are not known."""
+    objects: Mapping[ObjectAt, Json | None] = field(default_factory=dict)
+    """Other objects that were asked for; None: it is not there, or may not be read."""
     disruption_floor: int = 0
     """Pods that PodDisruptionBudgets need, where that was asked for."""
     replica_sets: frozenset[str] = frozenset()

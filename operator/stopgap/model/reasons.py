@@ -105,7 +105,10 @@ class Reason(StrEnum):
         "NoHealthyRevision",
         "No older revision is known to have been healthy, or none that was still exists.",
     )
-    ReferenceMissing = "ReferenceMissing", "The older template needs an object that is gone."
+    ReferenceMissing = (
+        "ReferenceMissing",
+        "What is needed for the action is not there: an object of the older template, a Secret, or what is to be patched.",
+    )
     RollbackForbidden = (
         "RollbackForbidden",
         "A revision on the way back is marked as one that must not be rolled back over.",

@@ -79,6 +79,23 @@ def test_the_plan_holds_both_calls_whole_with_the_incident_s_own_names() -> None
     assert plan.suspends is None
 
 
+def test_a_long_body_is_kept_whole_and_shown_in_part() -> None:
+    body = '{"why": "%s $(INCIDENT)"}' % ("x" * 4000)
+    spec = intended(calling(step={"http": {**CALL, "body": body}})).spec
+    assert spec.plan.outside is not None
+    assert spec.plan.outside.http is not None
+    assert spec.plan.outside.http.body == body.replace("$(INCIDENT)", "api-1")
+    assert len(spec.plan.summary) == 1000
+
+
+def test_what_is_too_long_with_the_incident_s_names_is_refused_and_not_tried_for_ever() -> None:
+    decision = decide(calling(step={"http": {**CALL, "body": '{"why": "%s"}' % ("$(INCIDENT)" * 300 + "x" * 700)}}))
+    assert decision.intent is not None
+    incident = make_incident(name="a" * 60, status={"detectedAt": NOW, "severity": "P1", "targetUid": UID}, severity="P1")
+    decision = decide(calling(step={"http": {**CALL, "body": '{"why": "%s"}' % ("$(INCIDENT)" * 300)}}, incident=incident))
+    assert (decision.intent, [one.reason for one in decision.refusals]) == (None, [Reason.InvalidPolicy])
+
+
 @pytest.mark.parametrize(
     ("step", "revert"),
     [

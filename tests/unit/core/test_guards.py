@@ -821,7 +821,7 @@ ROWS = (
         "a Secret that a call takes may not be read",
         authority.not_authorized,
         Reason.NotAuthorized,
-        ("may not get secrets/unleash in shop", "resourceNames"),
+        ("may not get secrets unleash in shop", "resourceNames"),
         calling_case(may=False),
         calling_case(may=True),
     ),
