@@ -1,4 +1,4 @@
-"""`stopgap run | generate`, also as `python -m stopgap`."""
+"""`stopgap run | generate | lint | simulate`, also as `python -m stopgap`; and `kubectl-stopgap`."""
 
 import argparse
 import asyncio
@@ -11,11 +11,39 @@ if TYPE_CHECKING:
     from stopgap.settings import Settings
 
 
+OFFLINE = {
+    "lint": "check manifests, without a cluster (needs the extra [cli], as kubectl-stopgap does)",
+    "simulate": "say what policies would do about recorded objects, without a cluster (the same)",
+}
+
+
 def main() -> int:
     """Read the arguments and do what they say. Returns the exit status."""
+    if sys.argv[1:2] and sys.argv[1] in OFFLINE:
+        return plugin(program="stopgap")
     arguments = _parser().parse_args()
     command = {"run": _run, "generate": _generate}[arguments.command]
     return command(arguments)
+
+
+def plugin(*, program: str = "kubectl stopgap") -> int:
+    """Run `kubectl stopgap`."""
+    try:
+        from stopgap.cli.main import main as run  # noqa: PLC0415 - the operator's image does without the extra
+    except ModuleNotFoundError as error:
+        return _complain(
+            ValueError(f"this needs {error.name}; install Stopgap with its extra [cli], such as: pipx install '.[cli]' in a checkout")
+        )
+    run(program=program)
+    return 0
+
+
+def complete() -> int:
+    """Tell kubectl what may follow, for completion in the shell."""
+    from stopgap.cli.main import complete as told  # noqa: PLC0415 - as above
+
+    told()
+    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -43,6 +71,8 @@ def _parser() -> argparse.ArgumentParser:
         help="write nothing; print the roles of an installation that watches this namespace only; repeatable",
     )
     generate.add_argument("--root", type=Path, default=Path.cwd(), help="the checkout (default: here)")
+    for name, words in OFFLINE.items():
+        commands.add_parser(name, help=words, add_help=False)
     return parser
 
 

@@ -89,6 +89,12 @@ def choose(case: Case, found: tuple[Finding, ...]) -> Choice:
     raise AssertionError("the last rung is always returned")
 
 
+def asked(case: Case, step: str, found: tuple[Finding, ...] = ()) -> Choice:
+    """Say what a step would do if a person ordered it now, and what stands against that: for who wants to know beforehand."""
+    remembered = replace(case, health=knowngood.with_stints(case))
+    return _ordered(remembered, case.policy, step, found) if case.policy else Choice(None, "", (no_step(case),))
+
+
 def _ordered(case: Case, policy: Policy, name: str, found: tuple[Finding, ...], *, ordered: bool = True) -> Choice:
     step = next((one for one in policy.spec.steps if one.name == name), None)
     if step is None:

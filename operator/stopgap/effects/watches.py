@@ -85,7 +85,7 @@ def _give_back_memory() -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Revised:
+class RevisedKind:
     """How workloads of a kind whose revisions are ControllerRevisions are read."""
 
     kind: WorkloadKind
@@ -95,16 +95,16 @@ class _Revised:
     """Labels that all of their pods have, and hardly any other."""
 
 
-_REVISED: Final = (
-    _Revised("StatefulSet", StatefulSetObject, StatefulSetSink, "statefulset.kubernetes.io/pod-name"),
-    _Revised("DaemonSet", DaemonSetObject, DaemonSetSink, "controller-revision-hash,!statefulset.kubernetes.io/pod-name"),
+REVISED: Final = (
+    RevisedKind("StatefulSet", StatefulSetObject, StatefulSetSink, "statefulset.kubernetes.io/pod-name"),
+    RevisedKind("DaemonSet", DaemonSetObject, DaemonSetSink, "controller-revision-hash,!statefulset.kubernetes.io/pod-name"),
 )
 
 
 class _OfOneKind(Watches):
     """The watches of one kind."""
 
-    def __init__(self, kube: Kube, spawn: Spawn, index: Index, of: _Revised) -> None:
+    def __init__(self, kube: Kube, spawn: Spawn, index: Index, of: RevisedKind) -> None:
         super().__init__(kube, spawn)
         self._index = index
         self._of = of
@@ -130,7 +130,7 @@ class LaterWatches:
 
     def __init__(self, kube: Kube, spawn: Spawn, index: Index, paths: Paths) -> None:
         self._paths = paths
-        self._kinds: dict[str, _OfOneKind] = {of.kind: _OfOneKind(kube, spawn, index, of) for of in _REVISED}
+        self._kinds: dict[str, _OfOneKind] = {of.kind: _OfOneKind(kube, spawn, index, of) for of in REVISED}
 
     def want(self, target: Target) -> None:
         """Take note of a workload that matters."""
