@@ -1,7 +1,7 @@
 # `make` alone prints what there is to do. Every target brings what it needs; only python3 (3.11+), and for a control plane Go 1.26+, must be there.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup check lint types floors unit verify generate test test-cluster bench demo demo-clean cluster-up cluster-down run image kind-up kind-down test-kind clean
+.PHONY: help setup check lint types floors unit verify generate docs test test-cluster bench demo demo-clean cluster-up cluster-down run image kind-up kind-down test-kind clean
 
 # `python -m` from the root must never pick up a file of the checkout in place of a module of the standard library.
 export PYTHONSAFEPATH := 1
@@ -44,6 +44,10 @@ verify: setup ## fail if a generated file is not what the code says
 
 generate: setup ## write crds/, manifests/rbac.yaml and docs/reference/ from the code
 	@$(BIN)/stopgap generate
+
+docs: setup ## live through incidents anew: what README.md shows of them, and what the plugin's golden tests print
+	@$(BIN)/python tests/cluster/cli.py build
+	@$(BIN)/python tests/demo/docs.py
 
 test: check test-cluster ## everything: the fast part, then the same promises on a real control plane (what CI runs)
 

@@ -10,7 +10,7 @@ from tests.demo import demo
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 TARGETS = (
-    "help setup check generate verify test test-cluster bench demo demo-clean cluster-up cluster-down run image "
+    "help setup check generate verify docs test test-cluster bench demo demo-clean cluster-up cluster-down run image "
     "kind-up kind-down test-kind clean"
 )
 
