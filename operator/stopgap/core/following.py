@@ -50,7 +50,8 @@ def verify(case: Case, active: Remediation, found: tuple[Finding, ...]) -> Decis
         running=active if verdict.state is RemediationState.VERIFYING and active.awaits_job else None,
         health=health if health != case.health else None,
         look_again=soonest(
-            [verdict.look_again, _until_over(case, verdict), unblocking.AGAIN if pod else IDLE_LOOK, *(one.look_again for one in found)]
+            [verdict.look_again, _until_over(case, verdict), _until_next(after, active, verdict, found)]
+            + [unblocking.AGAIN if pod else IDLE_LOOK, *(one.look_again for one in found)]
         ),
     )
     if case.incident is None:
@@ -64,6 +65,11 @@ def verify(case: Case, active: Remediation, found: tuple[Finding, ...]) -> Decis
 def _until_over(case: Case, verdict: verification.Verdict) -> timedelta | None:
     """When the incident may be over although nothing happens any more; None: it is not mitigated."""
     return lifecycle.resolves_after(case) if verdict.state is RemediationState.SUCCEEDED else None
+
+
+def _until_next(case: Case, one: Remediation, verdict: verification.Verdict, found: tuple[Finding, ...]) -> timedelta | None:
+    """When the next step of the ladder is taken; a signal that goes on firing brings no event of its own. None: there is none."""
+    return timedelta(seconds=1) if verdict.reason in _MAY_GO_ON and choosing.goes_on(case, one, found) else None
 
 
 def _after_verdict(case: Case, after: Case, found: tuple[Finding, ...], verdict: verification.Verdict) -> Story:

@@ -120,6 +120,8 @@ def test_on_failure_says_whether_people_are_called(on_failure: str, people: bool
     assert decision.remediation[1].state == "Failed"
     assert decision.status is not None
     assert people == any(one.type == "Escalated" and one.status == "True" for one in decision.status.conditions)
+    assert decision.look_again is not None
+    assert (decision.look_again <= timedelta(seconds=1)) is (on_failure == "Next")
 
 
 def test_a_next_step_that_no_signal_asks_for_does_not_keep_people_from_being_called() -> None:
