@@ -96,8 +96,7 @@ class Runtime:
         )
         self.alerts = receiver(settings, self.kube, self.index, self.records, told, counts=self.telemetry, ready=self.not_ready_because)
         self._servers = Servers(settings, self.registry, ready=self.not_ready_because, alerts=self.alerts)
-        self.kinds = asyncio.Event()
-        """Set once our custom resource definitions are there."""
+        self.kinds = asyncio.Event()  # set once our custom resource definitions are there
         self._retention = Retention(self.kube, self._own, self.records, ready=self.leading, now=self._now, swept=self._trust.read)
         self._watches = Watches(self.kube, self._spawn)
         self._later = LaterWatches(self.kube, self._spawn, self.index, self._own.paths)

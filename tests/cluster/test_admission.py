@@ -248,7 +248,9 @@ def test_a_policy_names_no_secret_and_patches_no_object_that_its_author_may_not(
             {"http": {"url": "http://a.svc/", "headers": [{"name": "Authorization", "value": "x"}]}}, "holds a secret", id="a token"
         ),
         pytest.param({"http": {"url": "http://a.svc/", "headers": [{"name": "Host", "value": "x"}]}}, "set by Stopgap", id="a host"),
-        pytest.param({"http": {"url": "http://a.svc/"}, "revert": {"on": "Resolved"}}, "only what is temporary", id="nothing to put back"),
+        pytest.param(
+            {"http": {"url": "http://a.svc/"}, "revert": {"upon": "Resolved"}}, "only what is temporary", id="nothing to put back"
+        ),
     ],
 )
 def test_the_api_server_refuses_what_no_policy_does(shop: Shop, step: dict[str, object], says: str) -> None:

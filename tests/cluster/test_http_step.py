@@ -97,5 +97,5 @@ def test_in_observe_the_very_request_is_shown_and_nothing_is_sent(shop: Shop) ->
         assert said == f'POST {receiver.url}/api with Authorization: Bearer ***, {{"feature": false, "incident": "api-1"}}'
         refused = shop.refusals(reason="NotAuthorized")
         assert list(refused) == ["NotAuthorized", "ObserveOnly"]
-        assert "may not get secrets admin" in refused["NotAuthorized"]
+        assert "may not get secrets/admin" in refused["NotAuthorized"]
         assert receiver.calls == []

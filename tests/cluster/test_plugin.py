@@ -21,7 +21,7 @@ pytestmark = pytest.mark.cluster
 GOOD, BAD = "shop/api:1.0", "shop/api:2.0-crash"
 STEPS = [
     {"name": "undo", "when": {"triggers": ["crash"], "changedWithin": "30m"}, "rollback": {"minHealthyFor": "2s"}},
-    {"name": "more", "when": {"severities": ["P4"]}, "scale": {"by": "1", "max": 9}, "revert": {"on": "Manual"}},
+    {"name": "more", "when": {"severities": ["P4"]}, "scale": {"by": "1", "max": 9}, "revert": {"upon": "Manual"}},
 ]
 SPEC: dict[str, Any] = {"steps": STEPS, "severity": {"default": "P2"}, "verification": {"healthyFor": "1s", "timeout": "5s"}}
 RECORDED = "deployments,replicasets,pods,workloadhealths,incidents,remediations,namespaces"

@@ -182,7 +182,7 @@ def test_a_value_that_a_person_has_changed_is_left_and_only_the_mark_is_taken_aw
 
 
 def test_the_record_and_the_incident_are_lost_and_still_it_is_put_back(shop: Shop) -> None:
-    prepare(shop, {**MORE, "revert": {"on": "Manual"}})
+    prepare(shop, {**MORE, "revert": {"upon": "Manual"}})
     pod = fall_ill(shop)
     wait_for("five are wanted", lambda: replicas(shop) == 5)
     recover(shop, pod)
@@ -203,10 +203,10 @@ def test_the_record_and_the_incident_are_lost_and_still_it_is_put_back(shop: Sho
         pytest.param({"scale": {"to": 6, "max": 5}}, "above scale.max", id="to above max"),
         pytest.param({"scale": {"to": 0, "max": 5}}, "min: 0", id="to zero by accident"),
         pytest.param({"scale": {"by": "2", "max": 5}, "restart": {}}, "exactly one action", id="two actions"),
-        pytest.param({"restart": {}, "revert": {"on": "Manual"}}, "only what is temporary", id="a restart that is reverted"),
-        pytest.param({"scale": {"by": "2", "max": 5}, "revert": {}}, "either on what", id="reverted on nothing"),
+        pytest.param({"restart": {}, "revert": {"upon": "Manual"}}, "only what is temporary", id="a restart that is reverted"),
+        pytest.param({"scale": {"by": "2", "max": 5}, "revert": {}}, "either upon what", id="reverted on nothing"),
         pytest.param(
-            {"scale": {"by": "2", "max": 5}, "revert": {"on": "Manual", "after": "5m"}}, "either on what", id="reverted on two things"
+            {"scale": {"by": "2", "max": 5}, "revert": {"upon": "Manual", "after": "5m"}}, "either upon what", id="reverted on two things"
         ),
     ],
 )

@@ -118,7 +118,7 @@ def lent(story: Story) -> None:
     role = "--clusterrole=stopgap-action-scale"
     story.shop.kubectl("create", "rolebinding", "scale", role, "--serviceaccount=stopgap-system:stopgap")
     story.shop.deploy("shop/api:1.0-neverready")
-    step = {"name": "more", "when": {}, "scale": {"by": "1", "max": 9}, "revert": {"on": "Manual"}}
+    step = {"name": "more", "when": {}, "scale": {"by": "1", "max": 9}, "revert": {"upon": "Manual"}}
     trigger = {"name": "down", "unavailable": {"below": "100%", "for": "1s"}}
     story.shop.policy(triggers=[trigger], steps=[step], verification={"healthyFor": "1s", "timeout": "4s"}, **SEVERE)
     story.shop.incident(phase="Escalated")

@@ -63,7 +63,7 @@ def at_work_on_a_config_map(scene: Scene) -> str:
     shop.kubectl("create", "rolebinding", "flags", "--role=flags", f"--serviceaccount={OWN_NAMESPACE}:stopgap")
     ref = {"apiVersion": "v1", "kind": "ConfigMap", "resource": "configmaps", "name": "flags"}
     patch = {"objectRef": ref, "merge": MERGE}
-    shop.policy(triggers=[DOWN], steps=[{"name": "off", "when": {}, "patch": patch, "revert": {"on": "Resolved"}}])
+    shop.policy(triggers=[DOWN], steps=[{"name": "off", "when": {}, "patch": patch, "revert": {"upon": "Resolved"}}])
     (pod,) = ill(shop)
     return pod
 

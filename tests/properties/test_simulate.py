@@ -16,6 +16,7 @@ from stopgap.api import Incident, Remediation, RemediationPolicy, WorkloadHealth
 from stopgap.api.incident import IncidentStatus
 from stopgap.cli.offline import simulated
 from stopgap.cli.recording import Body, Recording
+from stopgap.core.case import Case, Decision
 from stopgap.effects import sinks, wire
 from stopgap.effects.census import Headcount
 from stopgap.effects.execute import Executor
@@ -130,7 +131,18 @@ class Operator:
 
 
 class _Nobody:
+    """Nobody works beside the queue."""
+
     trust = reviews = None
+
+    @property
+    def inquiries(self) -> "_Nobody":
+        return self
+
+    notifications = inquiries
+
+    def joined(self, _case: Case, decision: Decision) -> Decision:
+        return decision
 
 
 # ---------------------------------------------------------------------------------------------------------------- objects

@@ -71,8 +71,8 @@ class When(ApiModel):
 class Revert(ApiModel):
     """When a temporary measure is put back: on an event, or after a while. Only what is still as Stopgap left it is put back."""
 
-    cel: ClassVar = (Rule("has(self.on) != has(self.after)", "say either on what it is put back (on) or after how long (after)"),)
-    on: RevertOn | None = None
+    cel: ClassVar = (Rule("has(self.upon) != has(self.after)", "say either upon what it is put back (upon) or after how long (after)"),)
+    upon: RevertOn | None = None
     """Resolved: with the incident. Manual: when a person says so, by `kubectl annotate rem NAME stopgap.dev/revert=now`."""
     after: Duration | None = None
     """This long after it was done; while a signal fires, it is held until that is quiet."""
@@ -105,8 +105,8 @@ class Step(OneAction, Meant):
         ),
     )
     revert: Revert | None = None
-    """When what it changed is put back. Default for scale: with the incident (`on: Resolved`); for http and
-    patch: by a person (`on: Manual`)."""
+    """When what it changed is put back. Default for scale: with the incident (`upon: Resolved`); for http and
+    patch: by a person (`upon: Manual`)."""
 
     @property
     def changed_within(self) -> timedelta | None:

@@ -21,7 +21,7 @@ class PlannedScaler(ApiModel):
 class PlannedRevert(ApiModel):
     """How and when it is put back. It is kept here, so that it happens even when the policy is gone."""
 
-    on: RevertOn | None = None
+    upon: RevertOn | None = None
     """What ends it; empty where it ends after a time."""
     after: Annotated[str, StringConstraints(max_length=32)] = ""
     """How long after it was done."""

@@ -79,8 +79,8 @@ def _hardly_healthy(_policy: Policy, step: Step) -> Iterator[Advice]:
 
 
 def _left_behind(policy: Policy, step: Step) -> Iterator[Advice]:
-    if step.revert and step.revert.on is RevertOn.MANUAL and policy.spec.mode is Mode.AUTOMATIC:
-        yield ("revert", "on"), "done without a person, and put back only by one: somebody has to remember (kubectl stopgap undo)"
+    if step.revert and step.revert.upon is RevertOn.MANUAL and policy.spec.mode is Mode.AUTOMATIC:
+        yield ("revert", "upon"), "done without a person, and put back only by one: somebody has to remember (kubectl stopgap undo)"
 
 
 def _anything_goes(policy: Policy, step: Step) -> Iterator[Advice]:

@@ -26,8 +26,20 @@ from stopgap.effects.written import PLURALS, SCALERS
 from stopgap.model.base import API_VERSION
 from stopgap.settings import DEFAULT_NAMESPACE
 
-_ADMITTED: Final = ("approval", "incidents", "policies", "records", "signals", "statefulsets", "workloads")
-ADMISSION: Final = tuple(f"stopgap-{name}" for name in _ADMITTED)
+ADMISSION: Final = (
+    "stopgap-approval",
+    "stopgap-daemonsets",
+    "stopgap-incidents",
+    "stopgap-pods",
+    "stopgap-policies",
+    "stopgap-policies-notify",
+    "stopgap-policies-scaler",
+    "stopgap-policies-suspend-owner",
+    "stopgap-records",
+    "stopgap-signals",
+    "stopgap-statefulsets",
+    "stopgap-workloads",
+)
 """What manifests/admission/ installs (ValidatingAdmissionPolicies)."""
 SILENT: Final = timedelta(seconds=15)
 """A leader renews its Lease every few seconds; nobody leads who has not done so for this long."""

@@ -203,7 +203,19 @@ def _program(expression: str) -> Any:
     import celpy  # noqa: PLC0415 - as above
 
     environment = celpy.Environment()
-    return environment.program(environment.compile(expression), functions={"isCIDR": _is_cidr})
+    return environment.program(environment.compile(expression), functions={"isCIDR": _is_cidr, "lowerAscii": _lower, "split": _split})
+
+
+def _lower(text: Any) -> Any:
+    from celpy import celtypes  # noqa: PLC0415 - as above
+
+    return celtypes.StringType(str(text).lower())
+
+
+def _split(text: Any, separator: Any) -> Any:
+    from celpy import celtypes  # noqa: PLC0415 - as above
+
+    return celtypes.ListType(celtypes.StringType(part) for part in str(text).split(str(separator)))
 
 
 def _is_cidr(text: Any) -> Any:

@@ -170,7 +170,7 @@ def _restore(branch: Tree, one: Remediation, now: datetime) -> None:
         said = f": {status.revert.message}" if status.revert.message else ""
         branch.add(line("Restore: ", status.revert.state, f"{due}{said}"))
     elif plan := one.spec.plan.revert:
-        branch.add(line(f"Restore: {'after ' + plan.after if plan.after else 'on ' + str(plan.on)}"))
+        branch.add(line(f"Restore: {'after ' + plan.after if plan.after else 'upon ' + str(plan.upon)}"))
     if status and status.suspension and (owner := one.spec.plan.suspends):
         said = f": {status.suspension.message}" if status.suspension.message else ""
         branch.add(line(f"{owner.kind} {owner.name} in {owner.namespace}: ", status.suspension.state, said))

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from stopgap.api.plan import RemediationPlan
 from stopgap.api.remediation import Remediation, RemediationState, RemediationStatus, Verdict
-from stopgap.core import choosing, consent, lifecycle, suspending
+from stopgap.core import choosing, consent, explaining, lifecycle, suspending
 from stopgap.core.case import IDLE_LOOK, Case, Decision
 from stopgap.core.following import ended
 from stopgap.core.lifecycle import Story
@@ -111,7 +111,7 @@ def _approved(case: Case, waiting: Remediation, found: tuple[Finding, ...]) -> D
     if choice.plan is None or choice.step is None or not _same(case, choosing.stored(choice.plan, "", choice.step), waiting):
         message = "the action would be another one by now, so it is decided afresh"
         return _ended(case, waiting, found, End(RemediationState.SUPERSEDED, Reason.Superseded, message))
-    story = lifecycle.decision(told(case, found), choice.step.name, choice.summary, (), allowed=True)
+    story = explaining.decision(told(case, found), choice.step.name, choice.summary, (), allowed=True)
     story = consent.credited(story, waiting).done()
     status = (waiting.status or RemediationStatus()).model_copy(
         update={

@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 
 from stopgap.api.clusterpolicy import called
-from stopgap.core import alerts, choosing, guards, knowngood, lifecycle, restoring
+from stopgap.core import alerts, choosing, explaining, guards, knowngood, lifecycle, restoring
 from stopgap.core.case import IDLE_LOOK, Case, Decision, soonest
 from stopgap.core.lifecycle import Story
 from stopgap.core.memory import all_quiet, remembered
@@ -46,14 +46,14 @@ def _undecided(case: Case, story: Story) -> Story:
     if case.policy is None:
         text = "no policy matches this workload, or the one that does is not Ready: nothing is done, and it is over once its alerts are"
         refusal = Refusal(Reason.NoStepApplies, text) if alerts.reported(case) else choosing.no_step(case)
-        return lifecycle.decision(story, "", "", (refusal,), allowed=False)
+        return explaining.decision(story, "", "", (refusal,), allowed=False)
     if story.status.decision is not None or story.says(lifecycle.MITIGATED) or case.acts():
         return story
     if alerts.reported(case):
         text = f"no trigger of {called(case.policy)} asks for this alert (alert: {{matchLabels: …}}), and no other signal of it fires"
-        return lifecycle.decision(story, "", "", (Refusal(Reason.NoStepApplies, text),), allowed=False)
+        return explaining.decision(story, "", "", (Refusal(Reason.NoStepApplies, text),), allowed=False)
     text = f"no signal of {called(case.policy)} fires, and no step of it is meant for what a person reports (when.sources: [Manual])"
-    return lifecycle.decision(story, "", "", (Refusal(Reason.NoStepApplies, text),), allowed=False)
+    return explaining.decision(story, "", "", (Refusal(Reason.NoStepApplies, text),), allowed=False)
 
 
 def ended_with_its_alerts(case: Case, story: Story) -> Decision:

@@ -284,8 +284,8 @@ def _planned_revert(plan: Plan, declared: Revert | None) -> PlannedRevert | None
     """Say when it is put back; None for what stays. What is outside the workload is put back by a person where nothing else is said."""
     if plan.ours is None and not (plan.outside and plan.outside.deed.returnable):
         return None
-    revert = declared or Revert(on=RevertOn.MANUAL if plan.outside else RevertOn.RESOLVED)
-    return PlannedRevert(on=revert.on, after=duration.spell(revert.after) if revert.after else "")
+    revert = declared or Revert(upon=RevertOn.MANUAL if plan.outside else RevertOn.RESOLVED)
+    return PlannedRevert(upon=revert.upon, after=duration.spell(revert.after) if revert.after else "")
 
 
 def _loudest(found: tuple[Finding, ...]) -> IncidentFinding | None:

@@ -4,7 +4,19 @@ from dataclasses import replace
 from datetime import timedelta
 
 from stopgap.api.remediation import Remediation, RemediationState
-from stopgap.core import alerts, approving, communication, duplicates, lifecycle, memory, ordering, restoring, reviewing, suspending
+from stopgap.core import (
+    alerts,
+    approving,
+    communication,
+    duplicates,
+    explaining,
+    lifecycle,
+    memory,
+    ordering,
+    restoring,
+    reviewing,
+    suspending,
+)
 from stopgap.core.calm import calm, ended_with_its_alerts
 from stopgap.core.case import Case, Decision
 from stopgap.core.following import ended, verify
@@ -100,7 +112,7 @@ def _record_only(case: Case) -> Decision:
     if closed := lifecycle.closed_by_person(case, lifecycle.begin(case)):
         return close(case, closed, ())
     refusal = Refusal(Reason.NoStepApplies, "it names no workload (spec.targetRef), so it is a record only")
-    story = lifecycle.decision(told(case, ()), "", "", (refusal,), allowed=False)
+    story = explaining.decision(told(case, ()), "", "", (refusal,), allowed=False)
     if alerts.reported(case):
         return ended_with_its_alerts(case, story)
     return Decision(status=story.done().status, notices=story.notices)
@@ -127,7 +139,7 @@ def _gone(case: Case) -> Decision:
         if closed := lifecycle.closed_by_person(case, lifecycle.begin(case)):
             return close(case, closed, ())
         refusal = Refusal(Reason.TargetGone, f"{why}; check the name in spec.targetRef")
-        story = lifecycle.decision(told(case, ()), "", "", (refusal,), allowed=False).done()
+        story = explaining.decision(told(case, ()), "", "", (refusal,), allowed=False).done()
         return Decision(status=story.status, notices=story.notices)
     there = case.seen.workload is not None and not case.seen.workload.deleting
     why = f"{case.seen.target} was deleted, and another of the same name is there" if there else f"{why} any more"

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from stopgap.api import Incident
 from stopgap.api.incident import IncidentStatus
-from stopgap.core import lifecycle, limits
+from stopgap.core import explaining, lifecycle, limits
 from stopgap.core.case import Case
 from stopgap.core.lifecycle import Story
 from stopgap.model.observation import Refusal
@@ -22,7 +22,7 @@ def _duplicate(case: Case, main: Incident | None, *, closed: bool) -> Story:
         handled = Refusal(Reason.Duplicate, f"incident {main.metadata.name} of the same workload is handled")
         busy = limits.busy(case)
         story = story.set(duplicate_of=main.metadata.name)
-        story = lifecycle.decision(story, "", "", (busy, handled) if busy else (handled,), allowed=False)
+        story = explaining.decision(story, "", "", (busy, handled) if busy else (handled,), allowed=False)
     if by_person := lifecycle.closed_by_person(case, story):
         return by_person.done()
     if closed and main is not None:

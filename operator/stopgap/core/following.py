@@ -6,7 +6,7 @@ from datetime import timedelta
 from stopgap.api.incident import PassedStep
 from stopgap.api.jobstatus import JobState
 from stopgap.api.remediation import Remediation, RemediationState, RemediationStatus
-from stopgap.core import choosing, consent, drift, knowngood, lifecycle, unblocking, verification
+from stopgap.core import choosing, consent, drift, explaining, knowngood, lifecycle, unblocking, verification
 from stopgap.core.case import IDLE_LOOK, Case, Decision, soonest
 from stopgap.core.lifecycle import Story
 from stopgap.core.memory import remembered
@@ -50,8 +50,13 @@ def verify(case: Case, active: Remediation, found: tuple[Finding, ...]) -> Decis
         running=active if verdict.state is RemediationState.VERIFYING and active.awaits_job else None,
         health=health if health != case.health else None,
         look_again=soonest(
-            [verdict.look_again, _until_over(case, verdict), _until_next(after, active, verdict, found)]
-            + [unblocking.AGAIN if pod else IDLE_LOOK, *(one.look_again for one in found)]
+            [
+                verdict.look_again,
+                _until_over(case, verdict),
+                _until_next(after, active, verdict, found),
+                unblocking.AGAIN if pod else IDLE_LOOK,
+                *(one.look_again for one in found),
+            ]
         ),
     )
     if case.incident is None:
@@ -80,7 +85,7 @@ def _after_verdict(case: Case, after: Case, found: tuple[Finding, ...], verdict:
         if active and story.reason(lifecycle.MITIGATED) != Reason.Mitigating and not _told_of_the_end(case, active):
             by = f"{active.spec.plan.summary} ({active.metadata.name})"
             passed = _passed_over(story, active)
-            story = lifecycle.decision(story, active.spec.step, active.spec.plan.summary, (), allowed=True, passed=passed)
+            story = explaining.decision(story, active.spec.step, active.spec.plan.summary, (), allowed=True, passed=passed)
             story = story.observe(lifecycle.MITIGATED, False, Reason.Mitigating, f"{by}; being verified").announce(Reason.Executed, by)
             story = _mutated(story, active)
         return story

@@ -129,7 +129,7 @@ def _well_for_long(case: Case, one: Remediation) -> bool:
 
 
 def _manual(one: Remediation) -> bool:
-    return one.spec.plan.revert is not None and one.spec.plan.revert.on is RevertOn.MANUAL
+    return one.spec.plan.revert is not None and one.spec.plan.revert.upon is RevertOn.MANUAL
 
 
 def _asked(one: Remediation) -> str:

@@ -9,7 +9,7 @@ from stopgap.api.evidence import SuspectedChange
 from stopgap.api.incident import PassedStep, WouldHave
 from stopgap.api.ladder import Source
 from stopgap.api.remediation import Remediation, RemediationState
-from stopgap.core import alerts, attribution, choosing, guards, lifecycle, matching, ordering, response, severity, verification
+from stopgap.core import alerts, attribution, choosing, explaining, guards, lifecycle, matching, ordering, response, severity, verification
 from stopgap.core.case import IDLE_LOOK, Case, Decision, Opening, soonest
 from stopgap.core.lifecycle import Story
 from stopgap.core.memory import remembered
@@ -108,7 +108,7 @@ def _triaged(case: Case, found: tuple[Finding, ...], choice: choosing.Choice, *,
 def _decided(story: Story, choice: choosing.Choice, *, allowed: bool) -> Story:
     passed = tuple(PassedStep(step=step.name, reason=why.reason, message=why.message[:1024]) for step, why in choice.passed)
     step = choice.step.name if choice.step else ""
-    story = lifecycle.decision(story, step, choice.summary, choice.refused, allowed=allowed, passed=passed)
+    story = explaining.decision(story, step, choice.summary, choice.refused, allowed=allowed, passed=passed)
     if story.status.would_have is None and choice.step and len(choice.refused) == 1 and choice.refused[0].reason in _BY_MODE:
         story = story.set(would_have=WouldHave(step=choice.step.name, message=choice.summary[:1024], time=story.now))
     return story

@@ -25,14 +25,7 @@ Params = Mapping[str, str | int]
 OnRequest = Callable[[str, str, int, float], None]
 """Told of every request: verb, resource, status code (0 = no answer), seconds until the answer began."""
 
-_METHODS = {
-    "get": "GET",
-    "list": "GET",
-    "watch": "GET",
-    "create": "POST",
-    "patch": "PATCH",
-    "delete": "DELETE",
-}
+_METHODS = {"get": "GET", "list": "GET", "watch": "GET", "create": "POST", "patch": "PATCH", "delete": "DELETE"}
 _JSON = "application/json"
 _METADATA = f"{_JSON};as=PartialObjectMetadata;v=v1;g=meta.k8s.io"
 METADATA_ONLY = f"{_JSON};as=PartialObjectMetadataList;v=v1;g=meta.k8s.io,{_JSON}"

@@ -46,8 +46,8 @@ class Right:
     """In Stopgap's own namespace instead."""
 
     def __str__(self) -> str:
-        """Read as a person would say it: `get secrets unleash`."""
-        return f"{self.verb} {self.resource}{f' of {self.group}' if self.group else ''}{f' {self.name}' if self.name else ''}"
+        """Read as kubectl would be asked: `get secrets/unleash`, `create jobs.batch`."""
+        return f"{self.verb} {self.resource}{f'.{self.group}' if self.group else ''}{f'/{self.name}' if self.name else ''}"
 
 
 @dataclass(frozen=True, slots=True)

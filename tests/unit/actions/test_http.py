@@ -99,8 +99,8 @@ def test_what_is_too_long_with_the_incident_s_names_is_refused_and_not_tried_for
 @pytest.mark.parametrize(
     ("step", "revert"),
     [
-        pytest.param({}, PlannedRevert(on="Manual"), id="by a person, where nothing is said"),
-        pytest.param({"revert": {"on": "Resolved"}}, PlannedRevert(on="Resolved"), id="with the incident"),
+        pytest.param({}, PlannedRevert(upon="Manual"), id="by a person, where nothing is said"),
+        pytest.param({"revert": {"upon": "Resolved"}}, PlannedRevert(upon="Resolved"), id="with the incident"),
         pytest.param({"revert": {"after": "30m"}}, PlannedRevert(after="30m"), id="after a while"),
         pytest.param({"http": {key: value for key, value in CALL.items() if key != "restore"}}, None, id="never, without a call for it"),
     ],
@@ -155,7 +155,7 @@ def test_a_plan_says_what_is_sent() -> None:
 
 
 def sent(state: str = "Verifying", *, revert: dict[str, Any] | None = None, on: dict[str, Any] | None = None, **status: Any) -> Remediation:
-    plan = {"summary": "POST flag", "field": "Elsewhere", "outside": {"http": CALL}, "revert": on or {"on": "Manual"}}
+    plan = {"summary": "POST flag", "field": "Elsewhere", "outside": {"http": CALL}, "revert": on or {"upon": "Manual"}}
     reason = status.pop("reason", "Failed")
     condition = {"type": "Succeeded", "status": "False", "reason": reason, "message": "m", "lastTransitionTime": NOW}
     done = executed(writtenDigest="") if state == "Verifying" or revert else {"message": "answered 403", "conditions": [condition]}
@@ -235,7 +235,7 @@ def quiet() -> Any:
 
 @pytest.mark.parametrize("policy", [None, make_policy(mode="Observe")], ids=["the policy was deleted", "the policy only observes by now"])
 def test_it_is_sent_back_whatever_became_of_the_policy(policy: Any) -> None:
-    one = owing(on={"on": "Resolved"})
+    one = owing(on={"upon": "Resolved"})
     case = replace(calling(incident=None, remediations=(one,), seen=quiet()), policy=policy)
     restore = decide(case).restore
     assert restore is not None
@@ -243,7 +243,7 @@ def test_it_is_sent_back_whatever_became_of_the_policy(policy: Any) -> None:
 
 
 def test_it_is_sent_back_where_the_workload_is_gone() -> None:
-    one = owing(on={"on": "Resolved"})
+    one = owing(on={"upon": "Resolved"})
     case = calling(incident=None, left=(one,), seen=replace(quiet(), workload=None, template=None))
     assert decide(case).restore is not None
 

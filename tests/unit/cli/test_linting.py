@@ -35,7 +35,7 @@ spec:
       when:
         triggers: [down]
       scale: {by: "1", max: 9}
-      revert: {on: Resolved}
+      revert: {upon: Resolved}
 """
 
 
@@ -145,7 +145,7 @@ def test_a_config_that_nobody_reads_is_told() -> None:
         ),
         pytest.param({"steps": [{"name": "undo", "when": {}, "rollback": {"minHealthyFor": "1s"}}]}, "hardly proved", id="no proof"),
         pytest.param(
-            {"steps": [{"name": "more", "when": {"triggers": ["crash"]}, "scale": {"by": "1", "max": 3}, "revert": {"on": "Manual"}}]},
+            {"steps": [{"name": "more", "when": {"triggers": ["crash"]}, "scale": {"by": "1", "max": 3}, "revert": {"upon": "Manual"}}]},
             "somebody has to remember",
             id="what stays",
         ),

@@ -271,7 +271,7 @@ def test_people_are_not_called_for_what_may_change_or_is_switched_off(case: Case
 
 
 def lent_by(step: str) -> Remediation:
-    plan = {"summary": "scale 3 → 5 replicas", "field": "Replicas", "before": 3, "ours": 5, "revert": {"on": "Resolved"}}
+    plan = {"summary": "scale 3 → 5 replicas", "field": "Replicas", "before": 3, "ours": 5, "revert": {"upon": "Resolved"}}
     return ended(step, "Failed", action="Scale", plan=plan, status={"revert": {"state": "Pending"}})
 
 
@@ -310,16 +310,16 @@ def test_the_intent_of_a_scale_holds_its_inverse() -> None:
     assert plan.scaler is not None
     assert (plan.field, plan.before, plan.ours, plan.scaler.uid) == ("MinReplicas", 2, 5, "hpa-uid")
     assert plan.revert is not None
-    assert plan.revert.on == "Resolved"
+    assert plan.revert.upon == "Resolved"
 
 
-@pytest.mark.parametrize(("revert", "on", "after"), [({"after": "30m"}, None, "30m"), ({"on": "Manual"}, "Manual", "")])
+@pytest.mark.parametrize(("revert", "on", "after"), [({"after": "30m"}, None, "30m"), ({"upon": "Manual"}, "Manual", "")])
 def test_what_the_step_says_about_putting_back_is_recorded(revert: dict[str, str], on: str | None, after: str) -> None:
     case = ladder({**MORE, "revert": revert})
     meant = intent(case, chosen(case), judge(case))
     assert meant is not None
     assert meant.spec.plan.revert is not None
-    assert (meant.spec.plan.revert.on, meant.spec.plan.revert.after) == (on, after)
+    assert (meant.spec.plan.revert.upon, meant.spec.plan.revert.after) == (on, after)
 
 
 def test_why_a_step_was_passed_over_is_still_told_while_the_next_one_is_out() -> None:

@@ -95,7 +95,7 @@ def calling_case(*, may: bool, **changes: Any) -> Case:
 
 def called(step: str) -> Remediation:
     """A call of an earlier incident that is to be put back by a person."""
-    plan = {"summary": "flag was turned off", "field": "Elsewhere", "outside": {"http": FLAG_OFF["http"]}, "revert": {"on": "Manual"}}
+    plan = {"summary": "flag was turned off", "field": "Elsewhere", "outside": {"http": FLAG_OFF["http"]}, "revert": {"upon": "Manual"}}
     status = {
         **executed(ago(hours=9)),
         "state": "Succeeded",
@@ -821,7 +821,7 @@ ROWS = (
         "a Secret that a call takes may not be read",
         authority.not_authorized,
         Reason.NotAuthorized,
-        ("may not get secrets unleash in shop", "resourceNames"),
+        ("may not get secrets/unleash in shop", "resourceNames"),
         calling_case(may=False),
         calling_case(may=True),
     ),

@@ -44,7 +44,7 @@ STOPPED = ConfigSpec.model_validate({"pauseRequests": [{"name": "ana", "reason":
 def lent(*, on: str = "Resolved", after: str = "", asked: str = "", revert: str = "Pending", due: datetime | None = None) -> Remediation:
     """Three replicas were raised to five, twelve minutes ago, and that helped."""
     plan: dict[str, Any] = {"summary": "scale 3 → 5 replicas", "field": "Replicas", "before": 3, "ours": 5}
-    plan["revert"] = {"after": after} if after else {"on": on}
+    plan["revert"] = {"after": after} if after else {"upon": on}
     status = {
         "state": "Succeeded",
         "executedAt": ago(minutes=12),

@@ -10,7 +10,7 @@ from tests.conftest import NOW, ago, executed, make_incident, make_remediation
 from stopgap.api import Incident, Remediation
 from stopgap.api.config import StormBreaker
 from stopgap.api.incident import IncidentStatus
-from stopgap.core import lifecycle, storm
+from stopgap.core import explaining, storm
 from stopgap.core.lifecycle import Story
 from stopgap.core.storm import CLUSTER, Breaker, Census, Count, Stage, advance
 from stopgap.model.observation import Refusal
@@ -140,7 +140,7 @@ def test_a_time_to_come_holds_nothing_up_for_longer_than_the_window() -> None:
 def test_the_end_of_a_storm_is_written_into_the_incident_once() -> None:
     def decided(until: datetime | None) -> Story:
         refusal = Refusal(Reason.StormActive, "many workloads are ill", until)
-        return lifecycle.decision(Story(status, NOW), "undo", "roll back 2 → 1", (refusal,), allowed=False)
+        return explaining.decision(Story(status, NOW), "undo", "roll back 2 → 1", (refusal,), allowed=False)
 
     status = IncidentStatus()
     status = decided(None).status

@@ -21,7 +21,7 @@ def lent(state: str = "Pending", *, scaler: dict[str, Any] | None = HPA) -> Reme
 
 def planned(scaler: dict[str, Any] | None = HPA, **changes: Any) -> dict[str, Any]:
     field = "MinReplicas" if scaler else "Replicas"
-    return {"summary": "s", "field": field, "scaler": scaler, "before": 2, "ours": 5, "revert": {"on": "Resolved"}, **changes}
+    return {"summary": "s", "field": field, "scaler": scaler, "before": 2, "ours": 5, "revert": {"upon": "Resolved"}, **changes}
 
 
 def test_what_an_earlier_workload_of_the_name_owes_is_found_and_what_the_present_one_owes_is_its_own() -> None:

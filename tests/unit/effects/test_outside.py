@@ -25,7 +25,7 @@ PENDING, EXECUTING, VERIFYING = RemediationState.PENDING, RemediationState.EXECU
 def intended(*, repeatable: bool = False, **status: Any) -> Remediation:
     call = {"url": "http://admin.shop.svc/flag", "body": '{"feature": false}', "idempotent": repeatable}
     restore = {**call, "body": '{"feature": true}'}
-    plan = {"summary": "POST flag", "field": "Elsewhere", "outside": {"http": {**call, "restore": restore}}, "revert": {"on": "Manual"}}
+    plan = {"summary": "POST flag", "field": "Elsewhere", "outside": {"http": {**call, "restore": restore}}, "revert": {"upon": "Manual"}}
     return make_remediation(name="r", step="flag-off", action="Http", plan=plan, status=status or None)
 
 

@@ -24,7 +24,7 @@ PLAN = {
     "scaler": SCALER,
     "before": 2,
     "ours": 5,
-    "revert": {"on": "Resolved"},
+    "revert": {"upon": "Resolved"},
 }
 LENT = lent_by(make_remediation(name="r", step="more", action="Scale", plan=PLAN))
 OURS = {LAST_ACTION: "r-uid", RESTORE: mark(LENT)}

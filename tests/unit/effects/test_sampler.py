@@ -12,7 +12,7 @@ import pytest
 from tests.conftest import NOW, make_policy
 
 from stopgap.api import RemediationPolicy
-from stopgap.api.policy import Trigger
+from stopgap.api.trigger import Trigger
 from stopgap.detectors import HttpProbe
 from stopgap.effects.sampler import AT_ONCE_AT_ONE_HOST, Sampler
 from stopgap.model.query import Answer, Query, Request, Response, Silence, Timing
