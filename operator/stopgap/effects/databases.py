@@ -4,11 +4,11 @@ The DSN is read from its Secret when it is used, and told nobody. The host is lo
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Final
 
-from stopgap.core.reach import Address
+from stopgap.effects.egress import Resolve
 from stopgap.effects.secrets import Secrets
 from stopgap.model.database import Activity, DatabaseRequest, Ended, EndQueries, Listing, Wanted
 from stopgap.model.observation import Refusal
@@ -18,9 +18,6 @@ from stopgap.model.refs import SecretKeyRef
 EXTRA: Final = "this Stopgap has no PostgreSQL driver: install it with the extra, pip install 'stopgap[postgres]' (the image has it)"
 _USUALLY: Final = timedelta(seconds=5)
 """How long a database has for what an action wants of it, beyond the time that it is given to end queries."""
-
-Resolve = Callable[[str, str], Awaitable[list[Address] | Silence]]
-"""Returns the addresses that a host means, all of them judged for a scope."""
 
 
 class Databases:

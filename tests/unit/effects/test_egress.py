@@ -18,7 +18,8 @@ from tests.faults.proxy_certificates import issue
 
 from stopgap.api.config import Outbound
 from stopgap.core.reach import Reach
-from stopgap.effects.egress import MOST_BYTES, MOST_LOOKUPS_OF_A_NAMESPACE, Egress, system_lookup
+from stopgap.effects.egress import MOST_LOOKUPS_OF_A_NAMESPACE, Egress, system_lookup
+from stopgap.effects.exchange import MOST_BYTES
 from stopgap.model.query import PLATFORM, Request, Response, Silence
 
 LOOPBACK = "127.0.0.0/8"
