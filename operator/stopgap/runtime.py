@@ -96,11 +96,11 @@ class Runtime:
         )
         self.alerts = receiver(settings, self.kube, self.index, self.records, told, counts=self.telemetry, ready=self.not_ready_because)
         self._servers = Servers(settings, self.registry, ready=self.not_ready_because, alerts=self.alerts)
-        self.kinds = asyncio.Event()  # set once our custom resource definitions are there
         self._retention = Retention(self.kube, self._own, self.records, ready=self.leading, now=self._now, swept=self._trust.read)
         self._watches = Watches(self.kube, self._spawn)
         self._later = LaterWatches(self.kube, self._spawn, self.index, self._own.paths)
-        self._wanted = asyncio.Event()
+        # Set once our custom resource definitions are there, and once workloads are to be watched.
+        self.kinds, self._wanted = asyncio.Event(), asyncio.Event()
         self._own_synced = self._started = False
         self._group: asyncio.TaskGroup | None = None
 
@@ -129,8 +129,9 @@ class Runtime:
         observer = Observer(
             index, kept, storm=storm, headcount=count, rosters=rosters, namespaces=spaces, samples=asked, synced=self._knows, leading=lead
         )
-        inquiries = Inquiries(Lookups(self.kube, index, live, now=self._now), soon=lambda target: self.queue.add_after(target, 1, USUALLY))
-        self._afterwards = Afterwards(self._trust, self.reviews, inquiries, self._notifications)
+        lookups = Lookups(self.kube, index, live, everywhere=not self.settings.namespaces, now=self._now)
+        looking = Inquiries(lookups, soon=lambda target: self.queue.add_after(target, 1, USUALLY))
+        self._afterwards = Afterwards(self._trust, self.reviews, looking, self._notifications)
         return Reconciler(
             observer=observer,
             live=live,
@@ -226,8 +227,7 @@ class Runtime:
         self._started = True
         await self._watches.listed()
         self.telemetry.synced.set(1)
-        with suppress(KubeError):
-            # The watches have kept for themselves the connections that were open.
+        with suppress(KubeError):  # the watches have kept for themselves the connections that were open
             await self.kube.warm()
         log.info("synced", extra={"workloads": len(self.index.workload_uids()), "pods_in_trouble": len(self.index.pod_uids())})
         # Namespaces that came after their workloads are counted once, now, and not one by one.

@@ -240,7 +240,7 @@ def test_a_real_alertmanager_comes_again_until_it_is_stored_repeats_itself_in_va
         operator.start()
         one = wait_for("it is told again", lambda: shop.items("incidents") and shop.incident().get("status", {}).get("alerts"))
         assert [(entry["name"], entry["state"], entry["summary"]) for entry in one] == [("Real", "Firing", "told by Prometheus")]
-        wait_for("the first look is written", lambda: shop.incident().get("status", {}).get("detectedAt"))
+        wait_for("it was looked into, which is written last", lambda: shop.incident().get("status", {}).get("evidence"))
         version = shop.incident()["metadata"]["resourceVersion"]
         again = alertmanager.count("alertmanager_notifications_total")
         wait_for("it repeats itself", lambda: alertmanager.count("alertmanager_notifications_total") > again)

@@ -64,10 +64,11 @@ class _Metadata(msgspec.Struct):
 
 
 class Lookups:
-    """Reads about incidents."""
+    """Reads about incidents. `everywhere`: it watches the whole cluster, and so may look at nodes."""
 
-    def __init__(self, kube: Kube, index: Index, live: LiveReads, *, now: Callable[[], datetime]) -> None:
+    def __init__(self, kube: Kube, index: Index, live: LiveReads, *, everywhere: bool, now: Callable[[], datetime]) -> None:
         self._kube = kube
+        self._everywhere = everywhere
         self._index = index
         self._live = live
         self._now = now
@@ -79,7 +80,7 @@ class Lookups:
             return Answers(self._now())
         one = _Lookup(self._kube, self._live, PolledPods(self._kube, self._index), work, scene)
         one.touched += _rollouts(self._index, work, scene)
-        await one.read()
+        await one.read(nodes=self._everywhere)
         return one.answers(self._now())
 
 
@@ -102,12 +103,12 @@ class _Lookup:
         self.touched: list[Touched] = []
         self._until = time.monotonic() + (DEADLINE - _IN_TIME).total_seconds()
 
-    async def read(self) -> None:
+    async def read(self, *, nodes: bool) -> None:
         """Read everything at once; what is not there by the deadline is noted as unread."""
         readings = (
             ("Rollout", self._rollout()),
             ("HorizontalPodAutoscalers", self._autoscalers()),
-            ("Nodes", self._look_at_nodes()),
+            *([("Nodes", self._look_at_nodes())] if nodes else []),
             ("Events", self._events()),
             ("Logs", self._read_logs()),
             ("Usage", self._measure()),

@@ -132,7 +132,7 @@ class Server:
                     argocd_namespace="argocd",
                 )
                 index = Index(lambda _: None, lambda: NOW, lambda _work, *, there: None)  # noqa: ARG005 - nobody counts
-                yield Lookups(kube, index, live, now=lambda: NOW)
+                yield Lookups(kube, index, live, everywhere=True, now=lambda: NOW)
         finally:
             await runner.cleanup()
 
