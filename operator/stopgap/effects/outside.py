@@ -128,6 +128,7 @@ class Outsider:
             ready = await self._ready(order)
             if isinstance(ready, Refusal):
                 return _kept_back(one, ready, again=again)
+            sends = not isinstance(ready, Receipt)
             if not isinstance(ready, Receipt):
                 claimed = await self._claim(one, self._executing)
                 if claimed is None:
@@ -138,7 +139,8 @@ class Outsider:
                 ready = await ready()
             if ready.fate is not Fate.UNKNOWN:
                 return self._outcome(one, ready)
-            again, why = True, ready.message
+            # What could not even be looked at was not sent: it remains certain that it was not done.
+            again, why = again or sends, ready.message
             await asyncio.sleep(PAUSE_BETWEEN_SENDS)
 
     async def _settled(self, one: Remediation, order: Order, why: str) -> Outcome | None:
@@ -166,7 +168,8 @@ class Outsider:
             ready = await self._ready(order)
             if isinstance(ready, Refusal):
                 return Put(RevertState.FAILED, Reason.RestoreFailed, ready.message, one)
-            if not self._leading():
+            # What cannot be looked at now is tried again later, for nothing was sent, and others want their turn.
+            if not self._leading() or (isinstance(ready, Receipt) and ready.fate is Fate.UNKNOWN):
                 return None
             if not isinstance(ready, Receipt):
                 claimed = await self._claim(one, self._putting_back)

@@ -1,5 +1,6 @@
 """What has no compare-and-swap: one executor wins it, it is sent once, and what nobody can tell is never sent again by guess."""
 
+import asyncio
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -242,7 +243,30 @@ async def test_what_could_not_be_stored_is_said_once_more_and_not_sent_once_more
     assert (second.state, second.claimed, len(world.sent)) == (first.state, found, 1)
 
 
+async def test_what_could_not_be_looked_at_in_time_was_certainly_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    world, asked = World(), [0]
+
+    async def unreadable(_: Order) -> Receipt:
+        asked[0] += 1
+        world.now += timedelta(seconds=20)
+        return Receipt(Fate.UNKNOWN, "the object could not be read (503)")
+
+    monkeypatch.setattr(world, "prepared", unreadable)
+    outcome = await perform(world, intended(repeatable=True))
+    assert outcome is not None
+    assert (outcome.state, outcome.reason) == (RemediationState.SUPERSEDED, Reason.Superseded)
+    assert "nothing was sent" in outcome.message
+    assert asked[0] > 1
+
+
 # ---------------------------------------------------------------------------------------------------------------- putting back
+
+
+async def test_a_restore_that_cannot_be_looked_at_now_holds_up_nobody_and_is_tried_again() -> None:
+    world = World(ready=Receipt(Fate.UNKNOWN, "the object could not be read (503)"))
+    async with asyncio.timeout(1):
+        assert await put_back(world, owing(repeatable=True)) is None
+    assert world.told == []
 
 
 async def test_the_restore_is_taken_on_first_and_has_a_key_of_its_own() -> None:
