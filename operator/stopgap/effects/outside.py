@@ -186,7 +186,9 @@ class Outsider:
 
     async def _ready(self, order: Order) -> Send | Receipt | Refusal:
         doer = self._doers.get(order.outside.kind)
-        return await doer.ready(order) if doer else Refusal(Reason.Refused, f"this version of Stopgap cannot do {order.outside.kind}")
+        if doer is None:
+            return Refusal(Reason.Refused, f"this version of Stopgap cannot do what action {order.remediation.spec.action} does")
+        return await doer.ready(order)
 
     async def _claim(self, one: Remediation, status: Callable[[Remediation], RemediationStatus]) -> Remediation | None:
         """Win it, by the version of the record; None: another copy has. That a person annotated it meanwhile is no reason to let go."""

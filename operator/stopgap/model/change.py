@@ -86,14 +86,13 @@ class Outside(ApiModel):
 
     @property
     def kind(self) -> str:
-        """Its name: the one member that is set."""
-        return next(name for name in type(self).model_fields if getattr(self, name) is not None)
+        """Its name: the one member that is set; nothing where a newer version has set one that this one does not know."""
+        return next((name for name in type(self).model_fields if getattr(self, name) is not None), "")
 
     @property
     def deed(self) -> Deed:
-        """The one thing that is set."""
-        found: Deed = getattr(self, self.kind)
-        return found
+        """The one thing that is set; of what is not known, nothing is done."""
+        return getattr(self, self.kind, None) or Deed()
 
     def filled(self, values: Mapping[str, str]) -> "Outside":
         """Put the incident's own names in the place of the marks."""

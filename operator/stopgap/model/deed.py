@@ -7,16 +7,20 @@ from stopgap.model.base import ApiModel
 
 
 class Deed(ApiModel):
-    """One thing that is done outside, whole: what it takes to do it and to put it back, so that neither needs the policy any more."""
+    """One thing that is done outside, whole: what it takes to do it and to put it back, so that neither needs the policy any more.
+
+    The base itself stands for what only a newer version knows.
+    """
 
     def repeatable(self, *, inverse: bool) -> bool:
         """Whether doing it (or its inverse) twice does the same as doing it once. Otherwise it is never sent where it may have been."""
-        raise NotImplementedError
+        del inverse
+        return False
 
     @property
     def returnable(self) -> bool:
         """Whether there is an inverse that puts it back."""
-        raise NotImplementedError
+        return False
 
     def stands_for(self, planned: "Deed") -> bool:
         """Whether doing it, as a person approved it, is still what would be planned now."""

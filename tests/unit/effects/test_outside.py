@@ -259,6 +259,32 @@ async def test_what_could_not_be_looked_at_in_time_was_certainly_not_sent(monkey
     assert asked[0] > 1
 
 
+def of_a_newer_version(**status: Any) -> Remediation:
+    plan = {"summary": "drain it", "field": "Elsewhere", "outside": {"drain": {"node": "a"}}, "revert": {"upon": "Manual"}}
+    return make_remediation(name="r", step="drain", action="Drain", plan=plan, status=status or None)
+
+
+@pytest.mark.parametrize(
+    ("status", "state"),
+    [
+        pytest.param({}, RemediationState.REFUSED, id="it was never taken on"),
+        pytest.param({"state": "Executing", "tries": 1}, RemediationState.OUTCOME_UNKNOWN, id="a newer version may have done it"),
+    ],
+)
+async def test_what_only_a_newer_version_knows_ends_in_words(status: dict[str, Any], state: RemediationState) -> None:
+    world = World()
+    outcome = await perform(world, of_a_newer_version(**status))
+    assert outcome is not None
+    assert (outcome.state, world.told[1:], world.sent) == (state, [], [])
+
+
+async def test_what_only_a_newer_version_knows_is_put_back_by_people() -> None:
+    said = {"state": "Pending"}
+    put = await put_back(World(), of_a_newer_version(state="Succeeded", executedAt=NOW, endedAt=NOW, tries=1, revert=said))
+    assert put is not None
+    assert (put.state, put.message) == (RevertState.FAILED, "this version of Stopgap cannot do what action Drain does")
+
+
 # ---------------------------------------------------------------------------------------------------------------- putting back
 
 
