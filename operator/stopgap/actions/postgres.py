@@ -77,7 +77,7 @@ class Postgres(ApiModel):
 
     def _summary(self, listed: Listing) -> str:
         one = len(listed.queries) == 1
-        named = "; ".join(str(each) for each in listed.queries[:_MOST_NAMED])
+        named = "; ".join(each.named for each in listed.queries[:_MOST_NAMED])
         more = ", …" if len(listed.queries) > _MOST_NAMED else ""
         beyond = f" (of {len(listed.queries) + listed.more})" if listed.more else ""
         what = "1 query that has" if one else f"{len(listed.queries)} queries that have"

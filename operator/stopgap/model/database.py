@@ -66,8 +66,17 @@ class RunningQuery(ApiModel):
 
     def __str__(self) -> str:
         """Read as a person would want it named."""
+        return f"{spell(_whole(self.running_for))} {self._whose}"
+
+    @property
+    def named(self) -> str:
+        """The same at every look, unlike for how long it has been running: what an incident says is written when it changes."""
+        return f"since {self.query_start:%H:%M:%S} {self._whose}"
+
+    @property
+    def _whose(self) -> str:
         client = f" ({self.application})" if self.application else ""
-        return f"{spell(_whole(self.running_for))} by {self.user}{client}: {self.text}"
+        return f"by {self.user}{client}: {self.text}"
 
 
 class HotQuery(ApiModel):

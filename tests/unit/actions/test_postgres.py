@@ -81,8 +81,20 @@ def test_observe_names_the_very_queries() -> None:
     status = decide(case(Listing((query(),), more=1), policy={"mode": "Observe"})).status
     assert status is not None
     assert status.decision is not None
-    assert status.decision.message == ("cancel 1 query that has been running for more than 5m (of 2): 7m by app (shop): select ?")
+    assert status.decision.message == (
+        "cancel 1 query that has been running for more than 5m (of 2): since 09:53:00 by app (shop): select ?"
+    )
     assert [one.reason for one in status.decision.refusals] == [Reason.ObserveOnly]
+
+
+def test_that_a_query_goes_on_running_is_no_news() -> None:
+    mode, later = {"mode": "Observe"}, query().model_copy(update={"running_for": timedelta(minutes=8)})
+    first = decide(case(Listing((query(),)), policy=mode)).status
+    second = decide(case(Listing((later,)), policy=mode, incident=make_incident(status=first))).status
+    assert first is not None
+    assert second is not None
+    assert first.decision is not None
+    assert second.decision == first.decision
 
 
 def test_the_plan_holds_the_queries_and_all_that_it_takes_to_end_them() -> None:
@@ -144,7 +156,7 @@ def test_a_summary_fits_into_the_record_however_long_the_queries_are() -> None:
     plan = planned(Listing(tuple(long.model_copy(update={"pid": pid}) for pid in range(20)), more=80), most=20)
     assert isinstance(plan, Plan)
     assert len(plan.summary) <= 900
-    assert plan.summary.startswith("cancel 20 queries that have been running for more than 5m (of 100): 7m by uuu")
+    assert plan.summary.startswith("cancel 20 queries that have been running for more than 5m (of 100): since 09:53:00 by uuu")
 
 
 def test_what_was_approved_is_done_while_any_of_its_queries_still_runs() -> None:
