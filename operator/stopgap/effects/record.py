@@ -235,12 +235,16 @@ def is_closed(incident: Incident) -> bool:
 
 
 def _same_intent(found: RemediationSpec, wanted: RemediationSpec) -> bool:
-    return _end_state(found) == _end_state(wanted)
+    there, planned = found.plan.outside, wanted.plan.outside
+    if there is None or planned is None:
+        return there is planned and _end_state(found) == _end_state(wanted)
+    # What was listed a moment later differs in its figures only.
+    return _end_state(found) == _end_state(wanted) and there.deed.stands_for(planned.deed)
 
 
 def _end_state(spec: RemediationSpec) -> tuple[object, ...]:
     plan, target = spec.plan, spec.target_ref.uid
-    return (spec.incident_ref.uid, target, spec.step, plan.field, plan.to_digest, plan.before, plan.ours, plan.scaler, plan.outside)
+    return (spec.incident_ref.uid, target, spec.step, plan.field, plan.to_digest, plan.before, plan.ours, plan.scaler)
 
 
 def replacing_status(version: str | None, status: BaseModel) -> list[dict[str, Any]]:

@@ -54,6 +54,25 @@ def test_an_intent_that_is_there_is_ours_only_if_it_leads_to_the_same_end(other:
     assert _same_intent(make_remediation(step="more", plan=SCALED).spec, make_remediation(**{"step": "more", **other}).spec) is same
 
 
+def ending(pid: int, running_for: str) -> dict[str, Any]:
+    began = "2026-11-23T09:53:00.000000Z"
+    one = {"pid": pid, "backendStart": began, "queryStart": began, "user": "app", "runningFor": running_for, "text": "select ?"}
+    deed = {"secretRef": {"name": "db", "key": "dsn"}, "queries": [one]}
+    return {"summary": "cancel 1 query", "field": "Elsewhere", "outside": {"postgres": deed}}
+
+
+@pytest.mark.parametrize(
+    ("plan", "same"),
+    [
+        pytest.param(ending(1, "7m1s"), True, id="the same query, listed a second later"),
+        pytest.param(ending(2, "7m"), False, id="another query"),
+        pytest.param(SCALED, False, id="something else altogether"),
+    ],
+)
+def test_an_intent_to_end_queries_is_there_once_however_long_they_run(plan: dict[str, Any], same: bool) -> None:  # noqa: FBT001
+    assert _same_intent(make_remediation(step="x", plan=ending(1, "7m")).spec, make_remediation(step="x", plan=plan).spec) is same
+
+
 # ------------------------------------------------------------------------------------------ a status of which nobody knows what became
 
 BEFORE = make_remediation(status={"state": "Verifying", "executedAt": NOW})
