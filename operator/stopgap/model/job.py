@@ -12,6 +12,8 @@ from stopgap.model.duration import Duration, spell
 
 REMEDIATION_LABEL: Final = "stopgap.dev/remediation-uid"
 LONGEST: Final = timedelta(hours=6)
+KEPT_AT_LEAST: Final = timedelta(minutes=2)
+"""An intent is carried out for a minute: for longer, a Job whose creation was not answered must be there to be found."""
 _MOST: Final = 16_384
 _KEPT: Final = ("spec", "metadata")
 _MARKS: Final = {
@@ -40,7 +42,7 @@ class JobRun(Deed):
     retries: Annotated[int, Field(ge=0, le=10)] = 0
     """How often a pod that failed is tried again (backoffLimit). More than once does more than once what it does."""
     keep_for: Duration = timedelta(hours=1)
-    """So long after its end it and its pod are removed (ttlSecondsAfterFinished)."""
+    """So long after its end it and its pod are removed (ttlSecondsAfterFinished). At least 2m: while it is there, no second one is made."""
 
     @field_validator("template")
     @classmethod
@@ -54,6 +56,13 @@ class JobRun(Deed):
         if not timedelta(seconds=1) <= deadline <= LONGEST:
             raise ValueError(f"a deadline is at least 1s and at most {spell(LONGEST)}")
         return deadline
+
+    @field_validator("keep_for")
+    @classmethod
+    def _stays(cls, keep_for: timedelta) -> timedelta:
+        if keep_for < KEPT_AT_LEAST:
+            raise ValueError(f"it is kept for at least {spell(KEPT_AT_LEAST)}, so that it is not made twice")
+        return keep_for
 
     def repeatable(self, *, inverse: bool) -> bool:
         """Its name is that of its Remediation, so that a second one cannot be made."""

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from stopgap.api.remediation import ACT_WITHIN
 from stopgap.model.job import JobRun, job_name
 
 POD = "spec:\n  serviceAccountName: fixer\n  containers:\n    - {name: fix, image: 'shop/fix:1.0', command: [fix, --all]}\n"
@@ -72,3 +73,9 @@ def test_what_is_no_pod_of_a_job_is_refused_in_words(template: str, why: str) ->
 def test_a_deadline_is_neither_nothing_nor_a_day(deadline: str) -> None:
     with pytest.raises(ValidationError, match="at least 1s and at most 6h"):
         run(deadline=deadline)
+
+
+def test_it_stays_until_nobody_can_make_it_a_second_time() -> None:
+    with pytest.raises(ValidationError, match="kept for at least 2m"):
+        run(keepFor="1s")
+    assert run(keepFor="2m").keep_for > ACT_WITHIN
