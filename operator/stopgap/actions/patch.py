@@ -8,6 +8,7 @@ from stopgap.model.change import Aim, Field, Known, Outside, Plan
 from stopgap.model.merging import MISSING, Leaf, changed, kept
 from stopgap.model.observation import Observation, Refusal, Right
 from stopgap.model.patch import MOST_KEPT, RESTORE, PatchChange, Patching, parsed
+from stopgap.model.query import Silence
 from stopgap.model.reasons import Reason
 
 _SHOWN: Final = 700
@@ -47,8 +48,8 @@ class Patch(Patching):
         if seen.live is None:
             raise ValueError(f"a patch of {at} is planned without reading it")
         found, body = seen.live.objects.get(at), parsed(self.content)
-        if found is None:
-            return self._created() if self.apply else Refusal(Reason.ReferenceMissing, f"{at} does not exist, so there is nothing to patch")
+        if found is None or isinstance(found, Silence):
+            return self._unseen(found)
         meta = found["metadata"]
         if meta.get("deletionTimestamp"):
             return Refusal(Reason.ReferenceMissing, f"{at} is being deleted")
@@ -60,6 +61,12 @@ class Patch(Patching):
         if len(kept(leaves)) > MOST_KEPT:
             return Refusal(Reason.NoCapacity, f"what would be replaced in {at} is too much to be kept, so that it could not be put back")
         return self._planned(f"patch {at}: {_shown(leaves)}", leaves=kept(leaves), uid=str(meta["uid"]))
+
+    def _unseen(self, why: Silence | None) -> Plan | Refusal:
+        at = self.object_ref.at
+        if why is not None:
+            return Refusal(Reason.ReferenceMissing, f"{at} could not be read ({why.why})")
+        return self._created() if self.apply else Refusal(Reason.ReferenceMissing, f"{at} does not exist, so there is nothing to patch")
 
     def _created(self) -> Plan:
         leaves = kept(changed({}, parsed(self.content)))

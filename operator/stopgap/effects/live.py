@@ -50,6 +50,8 @@ PERMISSIONS: Final = (
 
 MOST_TEMPLATES: Final = 3
 """Of so many older revisions the templates are read beforehand."""
+OBJECT_WITHIN: Final = 1.0
+"""Seconds for which a decision waits for another object that a step would patch."""
 
 _REFERENCES: Final = {
     "configmap": "configmaps",
@@ -178,12 +180,19 @@ class LiveReads:
             config_readable=standing.config_readable,
         )
 
-    async def _objects(self, namespace: str, wanted: Collection[ObjectAt]) -> dict[ObjectAt, Json | None]:
-        async def one(at: ObjectAt) -> Json | None:
+    async def _objects(self, namespace: str, wanted: Collection[ObjectAt]) -> dict[ObjectAt, Json | Silence | None]:
+        async def one(at: ObjectAt) -> Json | Silence | None:
+            # Whoever serves or converts such an object may be down or slow: the other steps do not wait for it, or fail with it.
             try:
-                body: Json = msgspec.json.decode(await self._kube.get(item(at.api_version, at.resource, at.name, namespace=namespace)))
+                async with asyncio.timeout(OBJECT_WITHIN):
+                    raw = await self._kube.get(item(at.api_version, at.resource, at.name, namespace=namespace))
             except (NotFound, Forbidden):
                 return None
+            except TimeoutError:
+                return Silence("no answer in time", theirs=True)
+            except KubeError as error:
+                return Silence(f"{error.status or 'no answer'}", theirs=True)
+            body: Json = msgspec.json.decode(raw)
             return body
 
         return dict(zip(wanted, await asyncio.gather(*(one(at) for at in wanted)), strict=True))

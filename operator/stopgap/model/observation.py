@@ -95,8 +95,8 @@ class Live:
     """Whether the API server allows what an action outside the workload needs, as far as it was asked."""
     listings: Mapping[Wanted, Listing | Silence] = field(default_factory=dict)
     """Queries of databases that an action could end, as far as they were asked for; or why they are not known."""
-    objects: Mapping[ObjectAt, Json | None] = field(default_factory=dict)
-    """Other objects that were asked for; None: it is not there, or may not be read."""
+    objects: Mapping[ObjectAt, Json | Silence | None] = field(default_factory=dict)
+    """Other objects that were asked for, or why they are not known; None: it is not there, or may not be read."""
     disruption_floor: int = 0
     """Pods that PodDisruptionBudgets need, where that was asked for."""
     replica_sets: frozenset[str] = frozenset()

@@ -11,6 +11,7 @@ from stopgap.actions import Patch
 from stopgap.model.change import Aim, Field, Known, Plan
 from stopgap.model.observation import Refusal, Right
 from stopgap.model.patch import GROUPS_OF_OTHERS, PatchChange
+from stopgap.model.query import Silence
 from stopgap.model.reasons import Reason
 
 REF = {"apiVersion": "networking.istio.io/v1", "kind": "DestinationRule", "resource": "destinationrules", "name": "reviews"}
@@ -25,7 +26,7 @@ def made(**spec: Any) -> Patch:
     return Patch.model_validate({"objectRef": REF, **(spec or {"merge": MERGE})})
 
 
-def planned(action: Patch, found: dict[str, Any] | None) -> Plan | Refusal:
+def planned(action: Patch, found: dict[str, Any] | Silence | None) -> Plan | Refusal:
     aim = action.wants(make_seen(), Known())
     assert isinstance(aim, Aim)
     (at,) = aim.objects
@@ -65,6 +66,7 @@ def test_what_is_not_there_is_created_where_a_whole_object_is_given() -> None:
     ("found", "reason", "said"),
     [
         pytest.param(None, Reason.ReferenceMissing, "does not exist", id="it is not there"),
+        pytest.param(Silence("503", theirs=True), Reason.ReferenceMissing, "could not be read (503)", id="it cannot be read now"),
         pytest.param(
             {**RULE, "metadata": {**RULE["metadata"], "deletionTimestamp": "now"}}, Reason.ReferenceMissing, "deleted", id="it goes"
         ),
@@ -85,7 +87,7 @@ def test_what_is_not_there_is_created_where_a_whole_object_is_given() -> None:
         ),
     ],
 )
-def test_when_it_is_not_patched(found: dict[str, Any] | None, reason: Reason, said: str) -> None:
+def test_when_it_is_not_patched(found: dict[str, Any] | Silence | None, reason: Reason, said: str) -> None:
     refusal = planned(made(), found)
     assert isinstance(refusal, Refusal)
     assert (refusal.reason, said in refusal.message) == (reason, True)
