@@ -1,4 +1,4 @@
-"""Run the bench: latency against two floors, requests while idle and for an incident, memory and start time."""
+"""Run the bench: latency against two floors, alerts against a webhook, requests while idle and for an incident, memory and start time."""
 
 import argparse
 import asyncio
@@ -14,7 +14,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 if str(CHECKOUT) not in sys.path:
     sys.path.insert(0, str(CHECKOUT))
 
-from tests.bench import audit, report, size, world  # noqa: E402
+from tests.bench import alerts, audit, report, size, world  # noqa: E402
 from tests.bench.api import Api  # noqa: E402
 from tests.bench.latency import Arena  # noqa: E402
 from tests.cluster import build  # noqa: E402
@@ -34,7 +34,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--naive-incidents", type=int, default=2, help="incidents of the naive baseline (default: 2; 0: none)")
     parser.add_argument("--size", type=int, help="measure with this many Deployments too (default: 1000 and 3000 only)")
-    parser.add_argument("--only", choices=("latency", "idle", "size"), help="one part only")
+    parser.add_argument("--only", choices=("latency", "alerts", "idle", "size"), help="one part only")
     parser.add_argument("--kubeconfig", type=Path, help="use this cluster (latency only: the rest needs its audit log)")
     parser.add_argument("--json", type=Path, default=CHECKOUT / "build" / "bench.json", help="where the numbers go")
     return parser
@@ -44,7 +44,7 @@ async def _arena(arguments: argparse.Namespace, cluster: Cluster, found: dict[st
     """Latency, and what the audit log says about the same incidents."""
     wanted = arguments.only != "idle"
     world.install(cluster)
-    world.furnish(cluster)
+    world.furnish(cluster, world.policy(world.NAMESPACES[world.STOPGAP]))
     async with Api(cluster.kubeconfig) as api:
         arena = Arena(cluster, api)
         try:
@@ -86,6 +86,20 @@ def _latency(arena: Arena, found: dict[str, Any]) -> list[str]:
     return lines
 
 
+async def _alerts(rounds: int, folder: Path, found: dict[str, Any]) -> list[str]:
+    """Alerts, on a control plane of their own."""
+    print(f"Alerts: {', '.join(f'{count} at {rate}/s' for rate, count in alerts.RATES)} for each contender, {rounds} rounds …", flush=True)
+    plane = await asyncio.to_thread(ControlPlane(folder).start)
+    try:
+        taken = await alerts.measure(plane, rounds)
+    finally:
+        await asyncio.to_thread(plane.stop)
+    summed = {rate: report.summary(values) for rate, values in taken.rates.items()}
+    found["alerts"] = {"set": alerts.LIMITS, "rates": taken.rates, "summary": summed, "missed": taken.missed}
+    found["missed"] = [*found.get("missed", ()), *taken.missed]
+    return [*report.alerts(taken.rates, alerts.LIMITS), *(f"  MISSED: {one}" for one in taken.missed)]
+
+
 async def _idle(cluster: Cluster, ready: float, apps: list[str]) -> dict[str, Any]:
     await asyncio.sleep(5)
     began = time.time()
@@ -112,7 +126,7 @@ async def _idle(cluster: Cluster, ready: float, apps: list[str]) -> dict[str, An
 async def _run(arguments: argparse.Namespace, folder: Path) -> int:
     found: dict[str, Any] = {"machine": f"{platform.machine()}, {platform.python_version()}", "at": time.strftime("%FT%TZ", time.gmtime())}
     lines: list[str] = []
-    if arguments.only != "size":
+    if arguments.only not in {"alerts", "size"}:
         if arguments.kubeconfig:
             lines += await _arena(arguments, Cluster(folder, arguments.kubeconfig.resolve(), build.installed() / "kubectl"), found)
         else:
@@ -121,6 +135,8 @@ async def _run(arguments: argparse.Namespace, folder: Path) -> int:
                 lines += await _arena(arguments, plane, found)
             finally:
                 await asyncio.to_thread(plane.stop)
+    if arguments.only in {None, "alerts"} and not arguments.kubeconfig:
+        lines += await _alerts(arguments.rounds, folder / "alerts", found)
     if arguments.only in {None, "size"} and not arguments.kubeconfig:
         sizes = tuple(sorted({*SIZES, *([arguments.size] if arguments.size else [])}))
         if arguments.size and arguments.size < max(SIZES):

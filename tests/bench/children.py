@@ -110,12 +110,14 @@ async def bench_module(name: str, *arguments: str) -> Child:
     return await Child(name).start(sys.executable, "-m", f"tests.bench.{name}", *arguments, environment=environment, folder=CHECKOUT)
 
 
-async def operator(kubeconfig: Path, folder: Path, *, namespace: str = "") -> Child:
-    """Start Stopgap as it is installed, with its own ServiceAccount; for one namespace or all."""
+async def operator(kubeconfig: Path, folder: Path, *, namespace: str = "", more: tuple[str, ...] = ()) -> Child:
+    """Start Stopgap as it is installed, with its own ServiceAccount; for one namespace or all. `more`: further arguments."""
     where = ("-n", namespace) if namespace else ()
     ports = ("--health-port", "0", "--metrics-port", "0")
     environment = {"KUBECONFIG": str(kubeconfig), "PYTHONSAFEPATH": "1"}
-    return await Child("stopgap").start(sys.executable, "-m", "stopgap", "run", *where, *ports, environment=environment, folder=folder)
+    return await Child("stopgap").start(
+        sys.executable, "-m", "stopgap", "run", *where, *ports, *more, environment=environment, folder=folder
+    )
 
 
 async def deciding(child: Child) -> float:

@@ -47,7 +47,7 @@ class Observer:
             _say("template", *key, at, image)
 
 
-async def run(kubeconfig: Path, namespaces: list[str]) -> None:
+async def run(kubeconfig: Path, namespaces: list[str], *, pods: bool) -> None:
     """Watch until killed."""
     observer = Observer()
 
@@ -58,10 +58,9 @@ async def run(kubeconfig: Path, namespaces: list[str]) -> None:
 
     async with Api(kubeconfig) as api, asyncio.TaskGroup() as group:
         for namespace in namespaces:
-            for path, put in (
-                (f"/api/v1/namespaces/{namespace}/pods", observer.pod),
-                (f"/apis/apps/v1/namespaces/{namespace}/deployments", observer.deployment),
-            ):
+            watched = [(f"/apis/apps/v1/namespaces/{namespace}/deployments", observer.deployment)]
+            watched += [(f"/api/v1/namespaces/{namespace}/pods", observer.pod)] if pods else []
+            for path, put in watched:
                 ready = asyncio.Event()
                 group.create_task(follow(api, path, put, ready))
                 await ready.wait()
@@ -72,8 +71,9 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Watches pods and templates and says when it saw what.")
     parser.add_argument("--kubeconfig", type=Path, required=True)
     parser.add_argument("--namespace", action="append", required=True)
+    parser.add_argument("--no-pods", action="store_true", help="watch templates only")
     arguments = parser.parse_args()
     try:
-        asyncio.run(run(arguments.kubeconfig, arguments.namespace))
+        asyncio.run(run(arguments.kubeconfig, arguments.namespace, pods=not arguments.no_pods))
     except KeyboardInterrupt:
         sys.exit(130)

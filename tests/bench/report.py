@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
-from tests.bench.world import AGAIN, FLOOR, RECORDS, STOPGAP
+from tests.bench.world import AGAIN, FLOOR, PLENTY, RECORDS, STOPGAP, WEBHOOK
 
 PERCENTILES = (("p50", 50.0), ("p90", 90.0), ("p99", 99.0), ("max", 100.0))
 
@@ -43,6 +43,7 @@ BARS = (
     ("p50 against floor+records", STOPGAP, RECORDS, "p50", 50.0, 1.3),
     ("noise (A/A): p50 floor again / floor", AGAIN, FLOOR, "p50", 50.0, None),
     ("noise (A/A): p99 floor again / floor", AGAIN, FLOOR, "p99", 99.0, None),
+    ("p50 against the webhook", STOPGAP, WEBHOOK, "p50", 50.0, 3.0),
 )
 
 
@@ -57,6 +58,14 @@ def latency(title: str, rounds: dict[str, list[list[float]]]) -> list[str]:
         if value is not None:
             lines.append(f"  {label:38}{value:6.2f}{_spread(rounds, above, below, percent):>14}{_bar(value, bar, '{:.1f}')}")
     return lines
+
+
+def alerts(rates: dict[int, dict[str, list[list[float]]]], limits: dict[str, Any]) -> list[str]:
+    """The tables of the alerts, one for each rate, and what was set so that no limit holds Stopgap back."""
+    lines = [line for rate, rounds in rates.items() for line in latency(f"Alert POST -> rolled-back template seen, {rate}/s", rounds)]
+    told = ", ".join(f"{key} {value:,}" for key, value in limits["stormBreaker"].items())
+    often = f"{PLENTY['count']:,} actions in {PLENTY['within']}"
+    return [*lines, f"  set for this: budgets and maxActions {often}, cooldown 1s, stormBreaker {told}; each alert is resolved once undone"]
 
 
 def _bar(value: float, bar: float | None, shape: str) -> str:

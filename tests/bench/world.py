@@ -12,13 +12,14 @@ from tests.cluster.cluster import Cluster
 GOOD, BAD = "bench/app:1.0", "bench/app:2.0-crash"
 OWN_NAMESPACE = "stopgap-system"
 USER = f"system:serviceaccount:{OWN_NAMESPACE}:stopgap"
-STOPGAP, FLOOR, RECORDS, AGAIN, NAIVE = "stopgap", "floor", "floor+records", "floor again", "kubectl undo"
+STOPGAP, FLOOR, RECORDS, AGAIN, NAIVE, WEBHOOK = "stopgap", "floor", "floor+records", "floor again", "kubectl undo", "webhook"
 NAMESPACES = {
     STOPGAP: "bench-stopgap",
     FLOOR: "bench-floor",
     RECORDS: "bench-records",
     AGAIN: "bench-again",
     NAIVE: "bench-naive",
+    WEBHOOK: "bench-webhook",
 }
 PLENTY = {"count": 1000, "within": "1h"}
 
@@ -41,12 +42,12 @@ def policy(namespace: str) -> dict[str, Any]:
     }
 
 
-def _config() -> dict[str, Any]:
+def _config(limits: dict[str, Any]) -> dict[str, Any]:
     return {
         "apiVersion": "stopgap.dev/v1alpha1",
         "kind": "RemediationConfig",
         "metadata": {"name": "stopgap", "namespace": OWN_NAMESPACE},
-        "spec": {"budgets": {"perTarget": PLENTY, "perNamespace": PLENTY, "cluster": PLENTY}},
+        "spec": {"budgets": {"perTarget": PLENTY, "perNamespace": PLENTY, "cluster": PLENTY}, **limits},
     }
 
 
@@ -64,8 +65,8 @@ def _binding(namespace: str, role: str, kind: str, account: str, of: str) -> dic
     }
 
 
-def install(cluster: Cluster) -> None:
-    """Install Stopgap's kinds and roles, as its users do, and raise the budgets."""
+def install(cluster: Cluster, **limits: Any) -> None:
+    """Install Stopgap's kinds and roles, as its users do, and raise the budgets, and what `limits` says of the RemediationConfig."""
     cluster.kubectl("apply", "-f", CHECKOUT / "crds")
     cluster.kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", CHECKOUT / "crds")
     cluster.kubectl("apply", "-f", CHECKOUT / "manifests" / "rbac.yaml", "-f", CHECKOUT / "manifests" / "admission")
@@ -75,18 +76,21 @@ def install(cluster: Cluster) -> None:
     if ours not in written:
         raise RuntimeError("the admission policy of the records does not name Stopgap's ServiceAccount as the bench expects")
     cluster.kubectl("apply", "-f", "-", stdin=written.replace(ours, f"{ours} && request.userInfo.username != '{theirs}'"))
-    _apply(cluster, [_config()])
+    _apply(cluster, [_config(limits)])
 
 
-def furnish(cluster: Cluster) -> None:
-    """Make the contenders' namespaces; the floors run as ServiceAccounts too, so that tokens and roles cost all of them the same."""
+def furnish(cluster: Cluster, decides: dict[str, Any]) -> None:
+    """Make the contenders' namespaces, and the policy that decides.
+
+    The floors run as ServiceAccounts too, so that tokens and roles cost all of them the same.
+    """
     wanted: list[dict[str, Any]] = [_namespace(name) for name in NAMESPACES.values()]
     wanted.append(_binding(NAMESPACES[STOPGAP], "stopgap-action-rollback", "RoleBinding", "stopgap", OWN_NAMESPACE))
-    for name in (FLOOR, RECORDS, AGAIN):
+    for name in (FLOOR, RECORDS, AGAIN, WEBHOOK):
         space = NAMESPACES[name]
         wanted.append({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "floor", "namespace": space}})
         wanted += [_binding(space, role, "RoleBinding", "floor", space) for role in ("stopgap", "stopgap-action-rollback")]
-    _apply(cluster, [*wanted, policy(NAMESPACES[STOPGAP])])
+    _apply(cluster, [*wanted, decides])
 
 
 def _apply(cluster: Cluster, objects: list[dict[str, Any]]) -> None:
@@ -128,10 +132,11 @@ class Workloads:
     def __init__(self, api: Api) -> None:
         self._api = api
 
-    async def make(self, names: list[tuple[str, str]], deadline: int = 600) -> None:
-        """Make Deployments (namespace, name) and wait until all are healthy, and have been for a while."""
+    async def make(self, names: list[tuple[str, str]], deadline: int = 600, every: float = 0.0) -> None:
+        """Make Deployments (namespace, name), one every so many seconds, and wait until all are healthy, and have been for a while."""
         for namespace, name in names:
             await self._api.ask("POST", f"/apis/apps/v1/namespaces/{namespace}/deployments", deployment(name, namespace, deadline))
+            await asyncio.sleep(every)
         for namespace, name in names:
             await self.healthy(namespace, name)
         # Times of conditions are whole seconds, and one second of health is what the policy asks for.
@@ -150,7 +155,11 @@ class Workloads:
 
     async def break_it(self, namespace: str, name: str) -> None:
         """Release the bad image."""
-        patch = [{"op": "replace", "path": "/spec/template/spec/containers/0/image", "value": BAD}]
+        await self.release(namespace, name, BAD)
+
+    async def release(self, namespace: str, name: str, image: str) -> None:
+        """Release an image."""
+        patch = [{"op": "replace", "path": "/spec/template/spec/containers/0/image", "value": image}]
         await self._api.ask("PATCH", f"/apis/apps/v1/namespaces/{namespace}/deployments/{name}", patch, JSON_PATCH)
 
     async def closed(self, namespace: str, name: str, seconds: float = 60.0) -> None:
