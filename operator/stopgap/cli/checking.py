@@ -13,7 +13,7 @@ from rich.text import Text
 from stopgap.api import KINDS, ClusterRemediationPolicy, Remediation, RemediationConfig, RemediationPolicy
 from stopgap.api.config import NAME as CONFIG
 from stopgap.api.ladder import Mode
-from stopgap.cli.enabling import RBAC, SUSPEND, policies_of, roles
+from stopgap.cli.enabling import RBAC, policies_of, roles
 from stopgap.cli.printing import length
 from stopgap.cli.refusals import sentence
 from stopgap.cli.session import Desk, Session, read
@@ -23,7 +23,7 @@ from stopgap.core import limits
 from stopgap.core.marks import RESTORE, read_mark
 from stopgap.effects.errors import Forbidden, KubeError, NotFound
 from stopgap.effects.written import PLURALS, SCALERS
-from stopgap.model.base import API_VERSION
+from stopgap.model.base import API_VERSION, SUSPEND_ROLE
 from stopgap.settings import DEFAULT_NAMESPACE
 
 ADMISSION: Final = (
@@ -190,7 +190,7 @@ async def rights(desk: Desk, _own: str) -> list[Result]:
     for space in spaces:
         wanted = roles(one for one in await policies_of(desk, space) if one.spec.mode is not Mode.OBSERVE)
         bound = {one["roleRef"]["name"] for one in await desk.listed(f"{RBAC}/v1", "rolebindings", space)}
-        if missing := [one for one in wanted if one not in bound and one != SUSPEND]:
+        if missing := [one for one in wanted if one not in bound and one != SUSPEND_ROLE]:
             what = f"in {space} Stopgap may not do what its policies use: {', '.join(missing)}"
             results.append(Result(Health.WRONG, what, f"kubectl stopgap enable -n {space} --apply"))
     return results or [Result(Health.WELL, f"what the policies use is allowed in {', '.join(spaces) or 'no namespace'}")]

@@ -16,12 +16,12 @@ from stopgap.cli.verbs import verb
 from stopgap.core import matching
 from stopgap.effects.errors import Conflict
 from stopgap.effects.kube import collection
+from stopgap.model.base import SUSPEND_ROLE, action_role
 from stopgap.model.refs import SecretKeyRef
 from stopgap.settings import DEFAULT_NAMESPACE
 
 RBAC: Final = "rbac.authorization.k8s.io"
 ACCOUNT: Final = "stopgap"
-SUSPEND: Final = "stopgap-action-suspend-owner"
 """Needed where the GitOps object is, which the policy does not say."""
 SECRETS: Final = "stopgap-secrets"
 """The Role of the Secrets that policies name. One that is there already is left as it is; names are added to it by hand."""
@@ -33,9 +33,9 @@ def roles(policies: Iterable[Policy]) -> list[str]:
     for policy in policies:
         for step in policy.spec.steps:
             if step.action is not None and step.action.rules:
-                used[f"stopgap-action-{step.action.name}"] = None
+                used[action_role(step.action.name)] = None
         if policy.spec.git_ops is GitOps.SUSPEND_OWNER and policy.spec.steps:
-            used[SUSPEND] = None
+            used[SUSPEND_ROLE] = None
     return list(used)
 
 
@@ -102,8 +102,10 @@ def enable(
     made = session.run(ask)
     if not made:
         raise Refused(f"no policy of {session.namespace} uses anything that has to be allowed", 3)
-    if any(one["metadata"]["name"] == SUSPEND for one, _ in made):
-        typer.echo(f"{SUSPEND} has to be bound where the Application, Kustomization or HelmRelease is, which may be elsewhere", err=True)
+    if any(one["metadata"]["name"] == SUSPEND_ROLE for one, _ in made):
+        typer.echo(
+            f"{SUSPEND_ROLE} has to be bound where the Application, Kustomization or HelmRelease is, which may be elsewhere", err=True
+        )
     if not apply:
         session.say("---\n".join(dumped(one, "json" if session.output == "json" else "yaml") for one, _ in made))
         return

@@ -7,7 +7,7 @@ from stopgap.actions import ACTIONS
 from stopgap.api import KINDS, Incident, PostMortem, Remediation, RemediationPolicy
 from stopgap.codegen.emit import commented, indented, yaml_of
 from stopgap.codegen.permissions import Rule, declared, merged
-from stopgap.model.base import GROUP, Permission
+from stopgap.model.base import GROUP, SUSPEND_ROLE, Permission, action_role
 
 OWN_NAMESPACE: Final = "stopgap-system"
 ACCOUNT: Final = "stopgap"
@@ -35,8 +35,8 @@ def render_rbac(namespaces: Collection[str] = ()) -> str:
     parts += [_role("ClusterRole", _meta(ACCOUNT), merged(_watching(namespaces))), *_bindings(namespaces)]
     own = merged(declared("OWN_NAMESPACE_PERMISSIONS"))
     parts += [_role("Role", _meta(ACCOUNT, OWN_NAMESPACE), own), _binding("RoleBinding", _meta(ACCOUNT, OWN_NAMESPACE), "Role")]
-    parts += [_role("ClusterRole", _meta(f"stopgap-action-{action.name}"), merged(action.rules)) for action in ACTIONS if action.rules]
-    parts += [_role("ClusterRole", _meta("stopgap-action-suspend-owner"), merged(declared("SUSPEND_PERMISSIONS")))]
+    parts += [_role("ClusterRole", _meta(action_role(action.name)), merged(action.rules)) for action in ACTIONS if action.rules]
+    parts += [_role("ClusterRole", _meta(SUSPEND_ROLE), merged(declared("SUSPEND_PERMISSIONS")))]
     parts += [_role("ClusterRole", _meta("stopgap-triage-configmaps"), merged(declared("CONFIGMAP_PERMISSIONS")))]
     parts += list(_people())
     return commented(_PREFACE) + "".join(f"---\n{part}" for part in parts)

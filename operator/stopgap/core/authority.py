@@ -1,6 +1,7 @@
 """Whether Stopgap may do what a step wants: the owner of a namespace grants it, action by action, and Secret by Secret."""
 
 from stopgap.core.situation import Situation
+from stopgap.model.base import action_role
 from stopgap.model.change import Aim
 from stopgap.model.observation import Refusal, Right
 from stopgap.model.reasons import Reason
@@ -36,5 +37,5 @@ def _grant(situation: Situation) -> str:
     name, namespace = situation.action.name if situation.action else "", situation.case.seen.target.namespace
     return (
         f"allow it with: kubectl create rolebinding stopgap-{name} -n {namespace} "
-        f"--clusterrole=stopgap-action-{name} --serviceaccount=stopgap-system:stopgap"
+        f"--clusterrole={action_role(name)} --serviceaccount=stopgap-system:stopgap"
     )

@@ -14,6 +14,7 @@ from stopgap.core.lifecycle import Story
 from stopgap.core.pausing import LostPause
 from stopgap.core.restoring import ASKED
 from stopgap.core.situation import Situation
+from stopgap.model.base import SUSPEND_ROLE
 from stopgap.model.observation import Live, Pausable, Refusal
 from stopgap.model.reasons import Reason
 from stopgap.model.refs import Target
@@ -62,7 +63,7 @@ def grant(kind: str, namespace: str) -> str:
     """Say how to allow it."""
     return (
         f"it needs to patch {pausing.OWNERS[kind][1]} in {namespace}; allow it with: kubectl create rolebinding stopgap-suspend-owner "
-        f"-n {namespace} --clusterrole=stopgap-action-suspend-owner --serviceaccount=stopgap-system:stopgap"
+        f"-n {namespace} --clusterrole={SUSPEND_ROLE} --serviceaccount=stopgap-system:stopgap"
     )
 
 

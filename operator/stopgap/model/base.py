@@ -76,6 +76,14 @@ class Permission:
     names: tuple[str, ...] = ()
 
 
+def action_role(action: str) -> str:
+    """Return the name of the ClusterRole that a namespace's owner binds to let Stopgap do something there."""
+    return f"stopgap-action-{action}"
+
+
+SUSPEND_ROLE: Final = action_role("suspend-owner")
+
+
 class OwnerReference(ApiModel):
     """Who owns an object, as in every Kubernetes object."""
 
